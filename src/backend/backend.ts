@@ -1,0 +1,128 @@
+// Step 5. The contract that every backend keeps: about twelve ops, recorded in order, run by one `submit`.
+// Tensors and weights are small-integer handles; their bytes stay with the backend. Ops know rows and columns;
+// never layers, sequences' owners, text or sampling.
+
+import type { PackedTensor } from "../weights/format.ts"
+
+/** float32 activations [rows, columns]; valid from the op that makes it until the next `begin`. */
+export interface Tensor {
+  readonly id: number
+  readonly rows: number
+  readonly columns: number
+}
+
+/** A weight matrix [rows, columns], or `experts` of them; lives as long as the backend. */
+export interface Weight {
+  readonly id: number
+  readonly experts: number
+  readonly rows: number
+  readonly columns: number
+}
+
+/** Which experts each row goes to, and with what weights; valid like a Tensor. */
+export interface Routing {
+  readonly id: number
+  readonly rows: number
+  readonly topK: number
+}
+
+/** What a KV cache holds: pages of `pageTokens` tokens for all layers. */
+export interface KvShape {
+  layers: number
+  pages: number
+  kvHeads: number
+  headDim: number
+}
+
+export const pageTokens = 128
+
+export interface KvCache {
+  readonly id: number
+  readonly shape: KvShape
+}
+
+/** Rotary embedding: angle of pair i at position p is p * frequency[i]; cos and sin are multiplied by `scale` (YaRN). */
+export interface Rope {
+  /** [headDim / 2] */
+  readonly frequencies: Float32Array
+  readonly scale: number
+}
+
+/** One sequence's part of a batch; its tokens are consecutive rows. */
+export interface BatchSequence {
+  /** First row of this sequence in the batch. */
+  firstRow: number
+  numTokens: number
+  /** Tokens in the cache once this step is done; the last row's position + 1. */
+  contextTokens: number
+  /** Page numbers, in position order; covers contextTokens. */
+  pages: Int32Array
+}
+
+/** One step's work: new tokens of one or more sequences, grouped by sequence. */
+export interface Batch {
+  /** [tokens] */
+  ids: Int32Array
+  /** [tokens] */
+  positions: Int32Array
+  /** [tokens] where each token's key and value go: page * pageTokens + place in the page. */
+  slots: Int32Array
+  sequences: readonly BatchSequence[]
+  /** Rows whose logits are wanted, ascending. */
+  logitRows: Int32Array
+}
+
+export interface Experts {
+  /** [experts, expertHidden, hidden] */
+  gate: Weight
+  /** [experts, expertHidden, hidden] */
+  up: Weight
+  /** [experts, hidden, expertHidden] */
+  down: Weight
+}
+
+export interface Backend {
+  readonly name: "reference" | "cpu" | "webgpu"
+  /** Instruction set or device, for people. */
+  readonly device: string
+  readonly threads: number
+
+  /** Maps a packed tensor. A vector [columns] is a Weight of one row. */
+  weight(tensor: PackedTensor): Weight
+  /** Makes an empty cache; memory of a page is taken when it is first written. */
+  kvCache(shape: KvShape): KvCache
+  /** Forgets the recorded ops and all tensors. */
+  begin(batch: Batch): void
+
+  // ---- ops: recorded now, run in this order by `submit`
+  /** Rows of the table for the batch's ids: [tokens, columns]. */
+  embed(table: Weight): Tensor
+  /** x * rsqrt(mean(x^2) + epsilon) * weight, per row; a new tensor. */
+  rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor
+  /** x W^T: [rows, weight.rows]. */
+  linear(x: Tensor, weight: Weight): Tensor
+  /** The same for several weights over one input. */
+  linears(x: Tensor, weights: readonly Weight[]): Tensor[]
+  /** y += x W^T, in place. */
+  addLinear(y: Tensor, x: Tensor, weight: Weight): void
+  /** Per head of `weight.columns`: RMS norm, then rotate half by the row's position; in place. */
+  normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void
+  /** Writes k and v [tokens, kvHeads * headDim] of one layer to the batch's slots. */
+  storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void
+  /** Causal attention of q [tokens, heads * headDim] over each sequence's pages, scaled by headDim^-0.5. */
+  attend(q: Tensor, kv: KvCache, layer: number): Tensor
+  /** softmax over x W^T, the topK largest, renormalised to sum 1 where `normalise`; ties go to the lower expert. */
+  route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing
+  /** y += sum over the routed experts of weight * down(silu(gate x) * up x), in place. */
+  addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void
+  /** The batch's logitRows of x. */
+  pickRows(x: Tensor): Tensor
+
+  /** Runs the recorded ops off the event loop; rejects with code `cancelled` within 100 ms of an abort. */
+  submit(signal?: AbortSignal): Promise<void>
+  /** Copies a tensor out after `submit`; allocates [rows * columns] where `out` is not given. */
+  read(x: Tensor, out?: Float32Array): Float32Array
+  /** Makes a tensor from values, after `begin`; for tests and tools. */
+  tensor(values: Float32Array, rows: number, columns: number): Tensor
+  free(): void
+}

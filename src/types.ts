@@ -1,0 +1,106 @@
+// The nouns of the path, in path order. Imports nothing; every room may import it.
+
+/** A JSON value. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+// ---- step 1: what comes in
+
+/** One tool call as OpenAI's API writes it. Templates take `arguments` as text or as an object. */
+export interface ToolCall {
+  id?: string
+  type?: "function"
+  function: { name: string; arguments: string | { [key: string]: Json } }
+}
+
+/** One part of a message's content; only text is known to this model. */
+export interface TextPart {
+  type: "text"
+  text: string
+}
+
+export interface Message {
+  role: "system" | "user" | "assistant" | "tool"
+  content?: string | readonly TextPart[] | null
+  /** Earlier thinking of an assistant turn; the template decides whether it is shown again. */
+  reasoning_content?: string | null
+  tool_calls?: readonly ToolCall[] | null
+  tool_call_id?: string
+  name?: string
+}
+
+export interface Tool {
+  type: "function"
+  function: { name: string; description?: string; parameters?: { [key: string]: Json } }
+}
+
+/** How the next id is drawn from the logits. */
+export interface Sampling {
+  /** 0 is greedy. */
+  temperature: number
+  /** 0 keeps all. */
+  topK: number
+  /** 1 keeps all. */
+  topP: number
+  /** 0 keeps all; else drops ids with less than minP times the top probability. */
+  minP: number
+  presencePenalty: number
+  frequencyPenalty: number
+  /** 1 is none. */
+  repetitionPenalty: number
+  /** Fixed seed for a repeatable draw; random when absent. */
+  seed?: number
+  /** Added to the logits of single ids. */
+  logitBias?: Readonly<Record<number, number>>
+  /** Most tokens to generate; the context limit when absent. */
+  maxTokens?: number
+}
+
+/**
+ * `on` and `off` choose the mode where the checkpoint has two; a budget is `on` with at most that many
+ * thinking tokens, after which the model is made to answer.
+ */
+export type Thinking = "on" | "off" | { budget: number }
+
+export interface ChatRequest {
+  messages: readonly Message[]
+  tools?: readonly Tool[]
+  thinking?: Thinking
+  /** Fields left out come from the checkpoint's generation_config.json. */
+  sampling?: Partial<Sampling>
+  /** Generation ends before the first of these strings in the content. */
+  stop?: readonly string[]
+  /** Further variables for the chat template. */
+  templateVariables?: Readonly<Record<string, Json>>
+  signal?: AbortSignal
+}
+
+// ---- step 8: what goes out
+
+export type FinishReason = "stop" | "length" | "tool_calls"
+
+export interface Usage {
+  promptTokens: number
+  /** Prompt tokens whose keys and values were still in the cache. */
+  cachedTokens: number
+  completionTokens: number
+  reasoningTokens: number
+  /** From the request to the first generated id. */
+  prefillMs: number
+  /** From the first generated id to the last. */
+  decodeMs: number
+}
+
+/** `index` numbers the reply's tool calls from 0. Concatenated deltas are exactly the final `arguments`. */
+export type ChatEvent =
+  | { type: "reasoning"; text: string }
+  | { type: "content"; text: string }
+  | { type: "tool-call-start"; index: number; id: string; name: string }
+  | { type: "tool-call-delta"; index: number; arguments: string }
+  | { type: "tool-call"; index: number; id: string; name: string; arguments: string }
+  | { type: "usage"; usage: Usage }
+  | { type: "finish"; reason: FinishReason; diagnostic?: string }
+
+/** What server, agent, eval and apps talk to: a local model or a remote one. */
+export interface ChatModel {
+  chat(request: ChatRequest): AsyncIterable<ChatEvent>
+}

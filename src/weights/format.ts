@@ -1,0 +1,92 @@
+// The packed weight formats: names, block geometry and byte counts. Knows bytes; never files, never model order.
+//
+// A packed matrix [rows, columns] is a sequence of panels of 16 rows; a panel is a sequence of blocks along the
+// columns (k). Rows and columns beyond the matrix are padding whose scales are zero. Stacked matrices (experts)
+// follow each other. native/format.h states the same geometry for the kernels.
+//
+// "Half order" of 128 consecutive k, as four groups g of 32: position [g*16 + j], j < 16, of the LOW half is
+// k = g*32 + j and of the HIGH half is k = g*32 + 16 + j. All planes below use it. h = which 128 of a 256-block.
+//
+// q4_0  block of 128 k, 1152 B:  nibbles[16 rows][64] (low nibble: LOW half, high nibble: HIGH half)
+//                                scale f16[16 rows][4 groups]                        value = scale * (q - 8)
+// q8_0  block of 128 k, 2176 B:  int8[16 rows][LOW 64, HIGH 64]
+//                                scale f16[16 rows][4 groups]                        value = scale * q
+// q4_k  block of 256 k, 2304 B:  nibbles[h 2][16 rows][64]
+//                                small[16 rows][8 B]: byte i has scale[i] & 15 low, min[i] & 15 high, i < 8
+//                                large u32[16 rows]: bits 2i = scale[i] >> 4, bits 16 + 2i = min[i] >> 4
+//                                d f16[16 rows], dmin f16[16 rows]                   value = d*scale*q - dmin*min
+// q5_k  block of 256 k, 2816 B:  nibbles[h 2][16 rows][64]
+//                                fifth[16 rows][32 B]: four u64 (h0 LOW, h0 HIGH, h1 LOW, h1 HIGH), bit b = the
+//                                fifth bit of position b; then small, large, d, dmin as q4_k
+// q6_k  block of 256 k, 3360 B:  nibbles[h 2][16 rows][64]
+//                                upper[16 rows][64 B]: byte b has bits 0-1 for h0 LOW[b], 2-3 h0 HIGH, 4-5 h1 LOW,
+//                                6-7 h1 HIGH;  scale int8[16 rows][16 groups of 16, in k order]
+//                                d f16[16 rows]                                      value = d*scale*(q - 32)
+// f32, f16, bf16: plain row-major values, no panels.
+//
+// Per-weight bytes equal those of the GGUF type of the same name, so these imports are exact and no larger.
+
+import { assert } from "../util/errors.ts"
+
+/** The order is the format's number in the native kernels. */
+export const formats = ["f32", "f16", "bf16", "q4_0", "q8_0", "q4_k", "q5_k", "q6_k"] as const
+export type Format = (typeof formats)[number]
+
+export const panelRows = 16
+
+/** Bumped whenever a packed byte changes its meaning. */
+export const layoutVersion = 1
+
+interface Geometry {
+  /** Columns of one block. */
+  blockColumns: number
+  /** Bytes of one block of 16 rows (panel formats) or of one value (plain formats). */
+  blockBytes: number
+  panels: boolean
+}
+
+export const geometry = {
+  f32: { blockColumns: 1, blockBytes: 4, panels: false },
+  f16: { blockColumns: 1, blockBytes: 2, panels: false },
+  bf16: { blockColumns: 1, blockBytes: 2, panels: false },
+  q4_0: { blockColumns: 128, blockBytes: 1152, panels: true },
+  q8_0: { blockColumns: 128, blockBytes: 2176, panels: true },
+  q4_k: { blockColumns: 256, blockBytes: 2304, panels: true },
+  q5_k: { blockColumns: 256, blockBytes: 2816, panels: true },
+  q6_k: { blockColumns: 256, blockBytes: 3360, panels: true },
+} as const satisfies Record<Format, Geometry>
+
+/** Bytes of one packed matrix [rows, columns]. */
+export function matrixBytes(format: Format, rows: number, columns: number): number {
+  assert(rows > 0 && columns > 0, `matrix of ${rows} x ${columns}`)
+  const { blockColumns, blockBytes, panels } = geometry[format]
+  const blocks = Math.ceil(columns / blockColumns)
+  return (panels ? Math.ceil(rows / panelRows) : rows) * blocks * blockBytes
+}
+
+/** Bytes of a packed tensor: [columns], [rows, columns] or [experts, rows, columns]. */
+export function tensorBytes(format: Format, shape: readonly number[]): number {
+  assert(shape.length >= 1 && shape.length <= 3, `tensor of ${shape.length} dimensions`)
+  const columns = shape.at(-1) ?? 1
+  const rows = shape.at(-2) ?? 1
+  return (shape.length === 3 ? (shape[0] ?? 1) : 1) * matrixBytes(format, rows, columns)
+}
+
+/** One tensor inside a packed file: everything a backend needs to map it. */
+export interface PackedTensor {
+  /** Hugging Face name; experts stacked, e.g. `model.layers.0.mlp.experts.gate_proj.weight` [experts, rows, columns]. */
+  name: string
+  format: Format
+  shape: readonly number[]
+  /** The packed file. */
+  path: string
+  /** Of the first byte in that file; a multiple of 64. */
+  offset: number
+  bytes: number
+  /** What it was imported from, e.g. `Q4_0` or `BF16`. */
+  source: string
+  /** SHA-256 of the source tensor's bytes, hex. */
+  sourceHash: string
+  /** Whether every value equals the source's. */
+  exact: boolean
+}
