@@ -1,0 +1,58 @@
+// Step 5. The forward pass of Qwen3-MoE, written once: a batch of ids in, the logits' handle out. Records ops on
+// whatever backend there is; knows no text, requests or sampling, nor where the weights came from.
+
+import type { Backend, Batch, KvCache, Rope, Tensor } from "../backend/backend.ts"
+import { assert } from "../util/errors.ts"
+import { parseConfig } from "./config.ts"
+import type { ModelConfig } from "./config.ts"
+import { rotaryEmbedding } from "./rope.ts"
+import { loadWeights } from "./weights.ts"
+import type { ModelWeights, PackedSource } from "./weights.ts"
+
+export class Qwen3Moe {
+  readonly config: ModelConfig
+  readonly backend: Backend
+  readonly #weights: ModelWeights
+  readonly #rope: Rope
+  #kv: KvCache | undefined
+
+  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights) {
+    this.backend = backend
+    this.config = config
+    this.#weights = weights
+    this.#rope = rotaryEmbedding(config)
+  }
+
+  static load(backend: Backend, packed: PackedSource): Qwen3Moe {
+    const config = parseConfig(packed.config)
+    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed))
+  }
+
+  /** Makes the cache that all later steps read and write; there is one per model. */
+  kvCache(pages: number): KvCache {
+    assert(!this.#kv, "the model has its KV cache already")
+    const { layers, kvHeads, headDim } = this.config
+    return (this.#kv = this.backend.kvCache({ layers, pages, kvHeads, headDim }))
+  }
+
+  /** Begins a step and records it; the logits [logitRows, vocab] can be read once the backend has run it. */
+  forward(batch: Batch): Tensor {
+    const ops = this.backend
+    const kv = this.#kv
+    assert(kv, "forward before kvCache")
+    const { epsilon, topK, normaliseTopK } = this.config
+    const { embedding, layers, finalNorm, head } = this.#weights
+    ops.begin(batch)
+    const x = ops.embed(embedding) // [tokens, hidden]
+    for (const [i, layer] of layers.entries()) {
+      const [q, k, v] = ops.linears(ops.rmsNorm(x, layer.attentionNorm, epsilon), layer.qkv)
+      ops.normRope(q, layer.qNorm, this.#rope, epsilon) // [tokens, heads * headDim]
+      ops.normRope(k, layer.kNorm, this.#rope, epsilon) // [tokens, kvHeads * headDim]
+      ops.storeKv(kv, i, k, v)
+      ops.addLinear(x, ops.attend(q, kv, i), layer.out) // residual
+      const y = ops.rmsNorm(x, layer.moeNorm, epsilon)
+      ops.addExperts(x, y, ops.route(y, layer.router, topK, normaliseTopK), layer.experts) // residual
+    }
+    return ops.linear(ops.rmsNorm(ops.pickRows(x), finalNorm, epsilon), head)
+  }
+}
