@@ -1,5 +1,7 @@
 // The nouns of a checkpoint: tensors as they lie in the source's files, and the block geometry of their types.
-// Imports nothing; readers fill these in, the packer consumes them.
+// Readers fill these in, the packer consumes them.
+
+import type { Json } from "../types.ts"
 
 /** Names as GGUF and safetensors write them. Quantised types hold 32 or 256 values per block. */
 export const sourceTypes = ["F32", "F16", "BF16", "F8_E4M3", "Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"] as const
@@ -45,3 +47,27 @@ export interface SourceTensor {
 
 /** Side of the square of FP8 weights that shares one scale. */
 export const scaleBlock = 128
+
+export interface Checkpoint {
+  kind: "folder" | "gguf"
+  path: string
+  /** In the form of Hugging Face's config.json, also when it is made from GGUF metadata. */
+  config: Record<string, Json>
+  generationConfig?: Record<string, Json>
+  /** By name: config.json, generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja. */
+  files: Map<string, Uint8Array>
+  /** By canonical name. */
+  tensors: Map<string, SourceTensor>
+  /** Of all tensors, as stored. */
+  bytes: number
+}
+
+/** Bytes of all tensors with their scales. */
+export function storedBytes(tensors: Iterable<SourceTensor>): number {
+  let total = 0
+  for (const { parts, scales } of tensors) {
+    for (const part of parts) total += part.bytes
+    if (scales !== undefined) total += storedBytes([scales])
+  }
+  return total
+}

@@ -1,0 +1,107 @@
+// A Hugging Face folder in, a checkpoint out: config.json, the small files, and the tensors of every safetensors
+// shard by canonical name. Reads headers only; never the weights.
+
+import { join } from "node:path"
+import { UserError } from "../util/errors.ts"
+import { stackExperts } from "./experts.ts"
+import { counted, quoted, readSmallFile, withFile } from "./file.ts"
+import { configFile, generationConfigFile, readFiles, readJsonFile, readNames, smallFiles } from "./files.ts"
+import { isObject, readObject } from "./json.ts"
+import { checkQuantisation, refuseInteger } from "./quantisation.ts"
+import { maxHeaderBytes, parseSafetensors, type SafetensorsEntry } from "./safetensors.ts"
+import { sourceTypes, storedBytes, type Checkpoint, type SourceTensor } from "./source.ts"
+
+const singleFile = "model.safetensors"
+export const indexFile = "model.safetensors.index.json"
+
+export function readFolder(path: string): Checkpoint {
+  const files = readFiles(path, smallFiles)
+  const config = readJsonFile(files, path, configFile)
+  checkQuantisation(config, path)
+  const tensors = stackExperts(readStored(path))
+  return {
+    kind: "folder",
+    path,
+    config,
+    ...(files.has(generationConfigFile) && {
+      generationConfig: readJsonFile(files, path, generationConfigFile),
+    }),
+    files,
+    tensors,
+    bytes: storedBytes(tensors.values()),
+  }
+}
+
+/** The index's map from tensor to shard; a shard is a plain name in the same folder. */
+export function parseIndex(bytes: Uint8Array, path: string): Map<string, string> {
+  const { weight_map: map } = readObject(bytes, path)
+  if (!isObject(map)) throw new UserError("bad-file", `${path} has no weight_map: download it again`)
+  const shards = new Map<string, string>()
+  for (const [tensor, shard] of Object.entries(map)) {
+    if (typeof shard !== "string" || !/^[\w-][\w.-]*\.safetensors$/.test(shard))
+      throw new UserError(
+        "bad-file",
+        `${path} puts ${quoted(tensor)} in ${typeof shard === "string" ? quoted(shard) : "no file"}; wanted the ` +
+          "name of a .safetensors file in the same folder: download the index again",
+      )
+    shards.set(tensor, shard)
+  }
+  return shards
+}
+
+/** All tensors of all shards, each where the index says it is. */
+function readStored(folder: string): SourceTensor[] {
+  const names = readNames(folder)
+  if (!names.includes(indexFile)) return readSingle(folder, names)
+  const index = parseIndex(readSmallFile(join(folder, indexFile), maxHeaderBytes), join(folder, indexFile))
+  const shards = [...new Set(index.values())].sort()
+  const missing = shards.filter((shard) => !names.includes(shard))
+  if (missing.length > 0)
+    throw new UserError(
+      "not-found",
+      `${folder} lacks ${missing.length} of ${shards.length} shards, the first is ${missing[0]}: download them`,
+    )
+  const stored = shards.flatMap((shard) => readShard(join(folder, shard)))
+  checkIndex(folder, index, stored)
+  return stored
+}
+
+function readSingle(folder: string, names: readonly string[]): SourceTensor[] {
+  if (names.includes(singleFile)) return readShard(join(folder, singleFile))
+  const gguf = names.find((name) => name.endsWith(".gguf"))
+  const next =
+    gguf === undefined ? "name a folder with a whole Hugging Face model" : `name ${join(folder, gguf)}`
+  throw new UserError("not-found", `${folder} has neither ${singleFile} nor ${indexFile}: ${next}`)
+}
+
+function readShard(path: string): SourceTensor[] {
+  return withFile(path, parseSafetensors).map((entry) => storedTensor(path, entry))
+}
+
+function storedTensor(path: string, { name, dtype, shape, offset, bytes }: SafetensorsEntry): SourceTensor {
+  refuseInteger(name, path)
+  const type = sourceTypes.slice(0, 4).find((known) => known === dtype)
+  if (type === undefined)
+    throw new UserError(
+      "unsupported",
+      `${path} has ${quoted(name)} as ${quoted(dtype)}; wanted BF16, F16, F32 or F8_E4M3: use the original checkpoint`,
+    )
+  return { name, type, shape, parts: [{ path, offset, bytes }] }
+}
+
+function checkIndex(
+  folder: string,
+  index: ReadonlyMap<string, string>,
+  stored: readonly SourceTensor[],
+): void {
+  const found = new Set(stored.map(({ name, parts }) => `${parts[0].path}\n${name}`))
+  for (const [name, shard] of index)
+    if (!found.has(`${join(folder, shard)}\n${name}`))
+      throw new UserError("bad-file", `${join(folder, shard)} has no ${quoted(name)}: download it again`)
+  if (stored.length !== index.size)
+    throw new UserError(
+      "bad-file",
+      `the shards in ${folder} have ${counted(stored.length)} tensors, ${indexFile} lists ` +
+        `${counted(index.size)}: download index and shards from the same revision`,
+    )
+}
