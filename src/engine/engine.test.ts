@@ -1,0 +1,365 @@
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { allOf, greedy, hashed, hashing, promptOf, scripted } from "../../test/scripted-model.ts"
+import { UserError } from "../util/errors.ts"
+import { plainSampling } from "./sampling.ts"
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+const limit = (maxTokens: number) => ({ sampling: { ...greedy, maxTokens } })
+
+/** Counts up from the last id. */
+const counting = (context: Int32Array) => context[context.length - 1] + 1
+/** Replies with these ids after the prompt, whatever it is. */
+const saying =
+  (numPrompt: number, ...ids: number[]) =>
+  (context: Int32Array) =>
+    ids[context.length - numPrompt]
+
+describe("a reply", () => {
+  test("ends before the stop id, which is told apart", async () => {
+    const { generate } = scripted(saying(3, 7, 8, 0))
+    const generation = generate([1, 2, 3])
+    expect(await allOf(generation)).toEqual([7, 8])
+    expect(generation.finishReason).toBe("stop")
+    expect(generation.stopId).toBe(0)
+    expect(generation.stats).toMatchObject({ promptTokens: 3, cachedTokens: 0, completionTokens: 3 })
+  })
+
+  test("ends with reason length after maxTokens", async () => {
+    const { generate } = scripted(counting)
+    const generation = generate([1], limit(4))
+    expect(await allOf(generation)).toEqual([2, 3, 4, 5])
+    expect(generation.finishReason).toBe("length")
+    expect(generation.stopId).toBeUndefined()
+  })
+
+  test("ends with reason length where the context ends", async () => {
+    const { generate } = scripted(hashing, { maxContext: 130 })
+    const generation = generate(promptOf(120))
+    expect(await allOf(generation)).toEqual(hashed(promptOf(120), 10))
+    expect(generation.finishReason).toBe("length")
+  })
+
+  test("measures prefill up to the first id and decode from there", async () => {
+    const { model, generate } = scripted(counting)
+    model.during = () => new Promise((resolve) => setTimeout(resolve, 10))
+    const generation = generate([1, 2], limit(3))
+    await allOf(generation)
+    expect(generation.stats.prefillMs).toBeGreaterThan(8)
+    expect(generation.stats.decodeMs).toBeGreaterThan(16)
+  })
+
+  test("never has an id beyond the tokenizer's, whatever its logit", async () => {
+    const { generate } = scripted(() => Float32Array.from({ length: 100 }, (_, id) => (id >= 90 ? 50 : id)))
+    expect(await allOf(generate([1], limit(1)))).toEqual([89])
+    const drawn = await allOf(generate([1], { sampling: { ...plainSampling, maxTokens: 200 } }))
+    expect(Math.max(...drawn)).toBeLessThan(90)
+  })
+
+  test("is the same again for the same seed", async () => {
+    const { generate } = scripted(() => new Float32Array(100))
+    const drawn = (seed: number) =>
+      allOf(generate([1], { sampling: { ...plainSampling, seed, maxTokens: 50 } }))
+    expect(await drawn(5)).toEqual(await drawn(5))
+    expect(await drawn(5)).not.toEqual(await drawn(6))
+  })
+})
+
+describe("what is refused", () => {
+  test("a prompt beyond the context, with both numbers", () => {
+    const { generate } = scripted(counting, { maxContext: 262_144, kvPages: 2048 })
+    const message = "context is 262,144 tokens; prompt has 301,022: shorten it or raise --context"
+    expect(() => generate(promptOf(301_022))).toThrow(new UserError("context-exceeded", message))
+  })
+
+  test("a prompt that leaves no room for a reply", () => {
+    const { generate } = scripted(counting, { maxContext: 256 })
+    expect(() => generate(promptOf(256))).toThrow(/context is 256 tokens; prompt has 256/)
+    expect(() => generate(promptOf(255))).not.toThrow()
+  })
+
+  test("an empty prompt and ids without an embedding", () => {
+    const { generate } = scripted(counting)
+    expect(() => generate([])).toThrow(/no tokens/)
+    expect(() => generate([1, 100])).toThrow(/token id 100: wanted 0 to 99/)
+    expect(() => generate([-1])).toThrow(/token id -1/)
+  })
+
+  test.each([
+    ["temperature", -1],
+    ["temperature", NaN],
+    ["topK", 1.5],
+    ["topP", 0],
+    ["topP", 1.1],
+    ["minP", 2],
+    ["repetitionPenalty", 0],
+    ["presencePenalty", Infinity],
+    ["seed", 0.5],
+    ["maxTokens", 0],
+    ["logitBias", { 90: 1 }],
+    ["logitBias", { x: 1 }],
+    ["logitBias", { 5: NaN }],
+  ])("%s of %j", (name, value) => {
+    const { generate } = scripted(counting)
+    expect(() => generate([1], { sampling: { ...greedy, [name]: value } })).toThrow(UserError)
+    expect(() => generate([1], { sampling: { ...greedy, [name]: value } })).toThrow(name)
+  })
+})
+
+describe("several at once", () => {
+  test("share the steps: decode rows beside chunks of prefill", async () => {
+    const { model, generate } = scripted(hashing, { chunkTokens: 8 })
+    const short = allOf(generate(promptOf(2), limit(6)))
+    const long = allOf(generate(promptOf(20, 2), limit(2)))
+    expect(await short).toEqual(hashed(promptOf(2), 6))
+    expect(await long).toEqual(hashed(promptOf(20, 2), 2))
+    expect(model.steps).toEqual(["2+6", "1+7", "1+7", "1+1", "1", "1"])
+  })
+
+  test("prefill in equal shares, and what one leaves goes to the others", async () => {
+    const { model, generate } = scripted(hashing, { chunkTokens: 30 })
+    await Promise.all([60, 4, 60].map((length, seed) => allOf(generate(promptOf(length, seed), limit(1)))))
+    expect(model.steps[0]).toBe("13+4+13")
+  })
+
+  test("give the same ids whatever the chunks, the pages and the company", async () => {
+    const request = fc.record({
+      length: fc.integer({ min: 1, max: 500 }),
+      maxTokens: fc.integer({ min: 1, max: 40 }),
+      seed: fc.integer({ min: 1, max: 3 }),
+      delay: fc.integer({ min: 0, max: 20 }),
+      leaveAfter: fc.option(fc.integer({ min: 0, max: 20 }), { freq: 3 }),
+    })
+    const property = fc.asyncProperty(
+      fc.array(request, { minLength: 1, maxLength: 7 }),
+      fc.integer({ min: 1, max: 200 }),
+      fc.integer({ min: 5, max: 12 }),
+      fc.integer({ min: 1, max: 5 }),
+      async (requests, chunkTokens, kvPages, maxSequences) => {
+        const { engine, generate } = scripted(hashing, {
+          maxContext: 640,
+          chunkTokens,
+          kvPages,
+          maxSequences,
+        })
+        const run = async ({ length, maxTokens, seed, delay, leaveAfter }: (typeof requests)[number]) => {
+          for (let i = 0; i < delay; i++) await turn()
+          const prompt = promptOf(length, seed)
+          const expected = hashed(prompt, maxTokens).slice(0, leaveAfter ?? Infinity)
+          const ids: number[] = []
+          for await (const id of generate(prompt, limit(maxTokens))) {
+            if (ids.length === leaveAfter) break
+            ids.push(id)
+          }
+          expect(ids).toEqual(expected)
+        }
+        await Promise.all(requests.map(run))
+        await engine.free()
+        expect(engine.load).toEqual({ running: 0, waiting: 0, usedPages: 0, pages: kvPages })
+      },
+    )
+    await fc.assert(property, { numRuns: 60 })
+  })
+
+  test("are set back when pages run out, the last one first, and still come to the same end", async () => {
+    const { model, engine, generate } = scripted(hashing, { maxContext: 384, kvPages: 4, chunkTokens: 200 })
+    const prompts = [promptOf(120, 1), promptOf(120, 2)]
+    const replies = await Promise.all(prompts.map((prompt) => allOf(generate(prompt, limit(200)))))
+    expect(replies).toEqual(prompts.map((prompt) => hashed(prompt, 200)))
+    // The second was computed again, prompt and reply so far, once the first had left.
+    expect(model.steps.filter((step) => step.split("+").some((rows) => Number(rows) > 128))).toHaveLength(1)
+    expect(engine.load.usedPages).toBe(0)
+  })
+
+  test("wait for their turn beyond maxSequences", async () => {
+    const { model, generate } = scripted(hashing, { maxSequences: 2 })
+    await Promise.all([1, 2, 3].map((seed) => allOf(generate(promptOf(4, seed), limit(3)))))
+    expect(model.steps.every((step) => step.split("+").length <= 2)).toBe(true)
+  })
+})
+
+describe("a prompt that begins like an ended sequence", () => {
+  test("computes only what is new", async () => {
+    const { model, generate } = scripted(hashing)
+    const first = promptOf(50)
+    const reply = await allOf(generate(first, limit(10)))
+    const second = [...first, ...reply, 5, 6, 7]
+    const generation = generate(second, limit(3))
+    expect(await allOf(generation)).toEqual(hashed(second, 3))
+    // The reply's last id was sampled and never fed.
+    expect(generation.stats.cachedTokens).toBe(59)
+    expect(model.steps.slice(-3)).toEqual(["4", "1", "1"])
+  })
+
+  test("is cut where the two part, also inside a page", async () => {
+    const { generate } = scripted(hashing)
+    await allOf(generate(promptOf(300), limit(5)))
+    const other = [...promptOf(200), 88, 88, 88]
+    const generation = generate(other, limit(5))
+    expect(await allOf(generation)).toEqual(hashed(other, 5))
+    expect(generation.stats.cachedTokens).toBe(200)
+  })
+
+  test("always computes its last token, for the logits", async () => {
+    const { generate } = scripted(hashing)
+    await allOf(generate(promptOf(40), limit(5)))
+    const again = generate(promptOf(40), limit(5))
+    expect(await allOf(again)).toEqual(hashed(promptOf(40), 5))
+    expect(again.stats.cachedTokens).toBe(39)
+  })
+
+  test("finds what a cancelled sequence had computed", async () => {
+    const { generate } = scripted(hashing)
+    for await (const _ of generate(promptOf(100))) break
+    const generation = generate(promptOf(100), limit(2))
+    await allOf(generation)
+    expect(generation.stats.cachedTokens).toBe(99)
+  })
+
+  test("finds nothing once the pages were needed", async () => {
+    const { generate } = scripted(hashing, { maxContext: 512, kvPages: 4 })
+    await allOf(generate(promptOf(100), limit(5)))
+    expect(await allOf(generate(promptOf(500, 2), limit(5)))).toEqual(hashed(promptOf(500, 2), 5))
+    const generation = generate(promptOf(100), limit(5))
+    expect(await allOf(generation)).toEqual(hashed(promptOf(100), 5))
+    expect(generation.stats.cachedTokens).toBeLessThan(2)
+  })
+})
+
+describe("cancelling", () => {
+  test("cuts a step of prefill short and frees the pages", async () => {
+    const { model, engine, generate } = scripted(hashing)
+    model.during = (signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve()))
+    const abort = new AbortController()
+    const reply = allOf(generate(promptOf(500), { signal: abort.signal }))
+    setTimeout(() => abort.abort("enough"), 20)
+    await expect(reply).rejects.toMatchObject({ code: "cancelled", cause: "enough" })
+    expect(engine.load).toMatchObject({ running: 0, waiting: 0, usedPages: 0 })
+  })
+
+  test("runs the others' part of that step again", async () => {
+    const { model, generate } = scripted(hashing)
+    const abort = new AbortController()
+    const leaving = allOf(generate(promptOf(30, 2), { signal: abort.signal }))
+    const staying = allOf(generate(promptOf(30), limit(8)))
+    let steps = 0
+    model.during = () => {
+      if (++steps === 4) abort.abort()
+    }
+    await expect(leaving).rejects.toMatchObject({ code: "cancelled" })
+    expect(await staying).toEqual(hashed(promptOf(30), 8))
+    expect(model.steps.slice(3, 5)).toEqual(["1+1", "1"])
+  })
+
+  test("takes a waiting sequence out of the queue at once", async () => {
+    const { engine, generate } = scripted(hashing, { maxSequences: 1 })
+    const first = allOf(generate(promptOf(10), limit(20)))
+    const abort = new AbortController()
+    const second = allOf(generate(promptOf(10, 2), { signal: abort.signal }))
+    second.catch(() => undefined)
+    await turn()
+    expect(engine.load).toMatchObject({ running: 1, waiting: 1 })
+    abort.abort()
+    expect(engine.load).toMatchObject({ running: 1, waiting: 0 })
+    await expect(second).rejects.toMatchObject({ code: "cancelled" })
+    expect(await first).toHaveLength(20)
+  })
+
+  test("before the beginning computes nothing", async () => {
+    const { model, generate } = scripted(hashing)
+    const generation = generate([1], { signal: AbortSignal.abort() })
+    await expect(allOf(generation)).rejects.toMatchObject({ code: "cancelled" })
+    expect(model.steps).toEqual([])
+  })
+
+  test("happens when the reader leaves, and is over when the loop is left", async () => {
+    const { model, engine, generate } = scripted(hashing)
+    for await (const _ of generate(promptOf(100))) break
+    expect(engine.load).toMatchObject({ running: 0, usedPages: 0 })
+    const numSteps = model.steps.length
+    await turn()
+    expect(model.steps.length).toBe(numSteps)
+  })
+
+  test("leaves no listener on the caller's signal", async () => {
+    const { generate } = scripted(hashing)
+    const { signal } = new AbortController()
+    const listeners = new Set<unknown>()
+    signal.addEventListener = (_: string, listener: unknown) => void listeners.add(listener)
+    signal.removeEventListener = (_: string, listener: unknown) => void listeners.delete(listener)
+    const reply = allOf(generate([1], { signal, ...limit(3) }))
+    await turn()
+    expect(listeners.size).toBe(1)
+    await reply
+    expect(listeners.size).toBe(0)
+  })
+})
+
+describe("an idle engine", () => {
+  test("runs no step and holds no timer until there is work", async () => {
+    const { model, generate } = scripted(counting)
+    await allOf(generate([1], limit(3)))
+    const numSteps = model.steps.length
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((name) => /Timeout|Immediate/.test(name)).length
+    const before = timers()
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(model.steps.length).toBe(numSteps)
+    expect(timers()).toBeLessThanOrEqual(before)
+    expect(await allOf(generate([1], limit(3)))).toEqual([2, 3, 4])
+  })
+})
+
+describe("failures", () => {
+  test("of the backend reject all that run, and the engine goes on", async () => {
+    const { model, engine, generate } = scripted(hashing)
+    model.during = () => {
+      throw new Error("device lost")
+    }
+    const replies = [1, 2].map((seed) => allOf(generate(promptOf(20, seed), limit(3))))
+    for (const reply of replies) await expect(reply).rejects.toThrow("device lost")
+    expect(engine.load).toMatchObject({ running: 0, waiting: 0, usedPages: 0 })
+    model.during = () => undefined
+    const generation = generate(promptOf(20), limit(3))
+    expect(await allOf(generation)).toEqual(hashed(promptOf(20), 3))
+    expect(generation.stats.cachedTokens).toBe(0)
+  })
+
+  test("of one sequence's logits reject only that one", async () => {
+    const script = (context: Int32Array) =>
+      context[0] === 9 ? new Float32Array(100).fill(NaN) : hashing(context)
+    const { generate } = scripted(script)
+    const bad = allOf(generate([9, 1], limit(3)))
+    const good = allOf(generate(promptOf(20), limit(3)))
+    await expect(bad).rejects.toThrow("logit of id 0 is NaN")
+    expect(await good).toEqual(hashed(promptOf(20), 3))
+  })
+
+  test("a freed engine cancels what runs and refuses what comes", async () => {
+    const { engine, generate } = scripted(hashing)
+    const reply = allOf(generate(promptOf(20)))
+    await turn()
+    await Promise.all([expect(reply).rejects.toMatchObject({ code: "cancelled" }), engine.free()])
+    await expect(allOf(generate([1]))).rejects.toThrow("freed")
+  })
+})
+
+describe("logits", () => {
+  test("come for every position, whatever the chunks", async () => {
+    const { engine } = scripted((context) => new Float32Array(100).fill(context.length), { chunkTokens: 50 })
+    const ids = promptOf(130)
+    const rows = await engine.logits(ids)
+    expect(rows.map((row) => row[7])).toEqual(Array.from(ids, (_, i) => i + 1))
+  })
+
+  test("stand beside generation", async () => {
+    const { engine, generate } = scripted(hashing, { chunkTokens: 16 })
+    const [rows, reply] = await Promise.all([
+      engine.logits(promptOf(40)),
+      allOf(generate(promptOf(9), limit(9))),
+    ])
+    expect(rows).toHaveLength(40)
+    expect(rows[39].indexOf(10)).toBe(hashing(promptOf(40)))
+    expect(reply).toEqual(hashed(promptOf(9), 9))
+  })
+})

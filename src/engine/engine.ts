@@ -1,0 +1,245 @@
+// Steps 4 to 6, the loop around them: ids in, ids out, many sequences at once. Runs while there is work and sleeps
+// without a timer when there is none. Knows ids; never text, roles, JSON, or which backend runs.
+
+import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
+import { pageTokens } from "../backend/backend.ts"
+import { assert, messageOf, UserError } from "../util/errors.ts"
+import { numLogitRows } from "./batch.ts"
+import { Generation } from "./generation.ts"
+import { Sampler } from "./sampler.ts"
+import { checkSampling, plainSampling } from "./sampling.ts"
+import { Scheduler } from "./scheduler.ts"
+import type { SequenceOptions } from "./sequence.ts"
+import { Sequence } from "./sequence.ts"
+
+/** What the engine asks of a model: batches to logits over one KV cache. */
+export interface BatchModel {
+  readonly config: { readonly vocab: number }
+  readonly backend: Pick<Backend, "submit" | "read">
+  kvCache(pages: number): KvCache
+  /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
+  forward(batch: Batch): Tensor
+}
+
+export interface EngineOptions {
+  /** Most tokens of a sequence, prompt and reply together. */
+  maxContext: number
+  /** Pages for all sequences; at least those of one of maxContext tokens. */
+  kvPages: number
+  /** Most rows of a step: more make prefill faster, and other sequences' next tokens later. */
+  chunkTokens: number
+  /** Most sequences that run at once; others wait. */
+  maxSequences?: number
+  /** Ids from here on are padding of the embedding and are never sampled. */
+  tokenizerSize: number
+}
+
+export interface GenerateOptions extends SequenceOptions {
+  signal?: AbortSignal
+}
+
+export class Engine {
+  readonly #model: BatchModel
+  readonly #options: EngineOptions
+  readonly #scheduler: Scheduler
+  readonly #sampler: Sampler
+  /** [rows, vocab] of the latest step. */
+  #logits = new Float32Array(0)
+  /** Logits asked for at every position, by sequence. */
+  readonly #collected = new Map<Sequence, Float32Array[]>()
+  #abort = new AbortController()
+  #loop: Promise<void> | undefined
+  #state: "open" | "freed" = "open"
+
+  constructor(model: BatchModel, options: EngineOptions) {
+    const { maxContext, kvPages, chunkTokens, maxSequences = 16, tokenizerSize } = options
+    assert(kvPages * pageTokens >= maxContext, `${kvPages} pages cannot hold ${maxContext} tokens`)
+    assert(chunkTokens > 0 && maxSequences > 0, "a step needs rows and a sequence")
+    assert(tokenizerSize <= model.config.vocab, "the tokenizer has ids without logits")
+    this.#model = model
+    this.#options = options
+    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences })
+    this.#sampler = new Sampler(tokenizerSize)
+    model.kvCache(kvPages)
+  }
+
+  /** How busy it is: sequences and pages. */
+  get load(): { running: number; waiting: number; usedPages: number; pages: number } {
+    const { running, waiting, numUsedPages } = this.#scheduler
+    const { kvPages } = this.#options
+    return { running: running.length, waiting: waiting.length, usedPages: numUsedPages, pages: kvPages }
+  }
+
+  /** Refuses at once what cannot be done; begins when the first id is asked for. */
+  generate(prompt: Int32Array, options: GenerateOptions): Generation {
+    const { maxContext, tokenizerSize } = this.#options
+    this.#checkIds(prompt)
+    checkSampling(options.sampling, tokenizerSize)
+    // A reply needs room for at least one id.
+    if (prompt.length >= maxContext) throw contextExceeded(maxContext, prompt.length)
+    const sequence = new Sequence(prompt, "next", maxContext, tokenizerSize, options)
+    return new Generation(
+      sequence,
+      () => this.#begin(sequence, options.signal),
+      () => this.#cancel(sequence),
+    )
+  }
+
+  /** The logits after each of the ids: [ids][vocab]. */
+  async logits(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array[]> {
+    const { maxContext, tokenizerSize } = this.#options
+    this.#checkIds(ids)
+    if (ids.length > maxContext) throw contextExceeded(maxContext, ids.length)
+    const options = { sampling: plainSampling, stopIds: new Set<number>() }
+    const sequence = new Sequence(ids, "every", maxContext, tokenizerSize, options)
+    const rows: Float32Array[] = []
+    this.#collected.set(sequence, rows)
+    this.#begin(sequence, signal)
+    while (sequence.status === "live") await sequence.changed()
+    this.#collected.delete(sequence)
+    if (sequence.error) throw sequence.error
+    return rows
+  }
+
+  /** Cancels what runs and waits; resolves when no step is under way and the backend may go. */
+  async free(): Promise<void> {
+    this.#state = "freed"
+    for (const sequence of [...this.#scheduler.waiting, ...this.#scheduler.running]) this.#cancel(sequence)
+    await this.#loop
+  }
+
+  // ---- the loop
+
+  async #run(): Promise<void> {
+    // Sequences that begin in the same turn of the event loop share the first step.
+    await Promise.resolve()
+    while (this.#scheduler.running.length + this.#scheduler.waiting.length > 0) await this.#step()
+    this.#loop = undefined
+    this.#scheduler.checkIntegrity()
+  }
+
+  async #step(): Promise<void> {
+    if (this.#abort.signal.aborted) this.#abort = new AbortController()
+    try {
+      const batch = this.#scheduler.schedule() // sequences -> batch
+      const logits = this.#model.forward(batch) // batch -> logits handle
+      await this.#model.backend.submit(this.#abort.signal)
+      this.#sample(logits) // logits -> ids
+    } catch (error) {
+      this.#interrupted(error)
+    }
+    this.#postprocess()
+  }
+
+  /** Appends the next id of each sequence whose last token was in the batch. */
+  #sample(logits: Tensor): void {
+    const { vocab } = this.#model.config
+    const values = this.#read(logits)
+    let row = 0
+    for (const sequence of this.#scheduler.running) {
+      const end = row + numLogitRows(sequence)
+      sequence.numComputed += sequence.numScheduled
+      for (; row < end; row++) this.#advance(sequence, values.subarray(row * vocab, (row + 1) * vocab))
+    }
+  }
+
+  #read(logits: Tensor): Float32Array {
+    const size = logits.rows * logits.columns
+    if (this.#logits.length < size) this.#logits = new Float32Array(size)
+    const values = this.#logits.subarray(0, size)
+    return size > 0 ? this.#model.backend.read(logits, values) : values
+  }
+
+  /** One row of logits: the next id, or the ids that end a thought in its place. */
+  #advance(sequence: Sequence, logits: Float32Array): void {
+    const { thought, adjustments, sampling, random } = sequence
+    if (sequence.wants === "every") {
+      this.#collected.get(sequence)?.push(logits.slice())
+      return
+    }
+    const stopIds = thought?.takeStopIds()
+    if (stopIds) {
+      for (const id of stopIds) sequence.append(id)
+      return
+    }
+    try {
+      adjustments?.apply(logits)
+      sequence.append(this.#sampler.sample(logits, sampling, random))
+    } catch (error) {
+      sequence.fail(asError(error))
+    }
+  }
+
+  /** Ended sequences leave and give their pages back; the readers of the others are woken. */
+  #postprocess(): void {
+    for (const sequence of [...this.#scheduler.running]) {
+      sequence.numScheduled = 0
+      if (sequence.isOver) this.#leave(sequence)
+      else sequence.wake()
+    }
+  }
+
+  // ---- beginnings and ends
+
+  #begin(sequence: Sequence, signal: AbortSignal | undefined): void {
+    if (this.#state === "freed")
+      sequence.fail(new UserError("bad-request", "the model was freed: load it again"))
+    if (signal?.aborted) sequence.fail(cancelled(signal.reason))
+    if (sequence.error) return sequence.end()
+    const cancel = () => this.#cancel(sequence, signal?.reason)
+    signal?.addEventListener("abort", cancel)
+    sequence.onEnd = () => signal?.removeEventListener("abort", cancel)
+    this.#scheduler.add(sequence)
+    this.#loop ??= this.#run()
+  }
+
+  #cancel(sequence: Sequence, reason?: unknown): void {
+    if (sequence.status === "ended") return
+    sequence.fail(cancelled(reason))
+    // In the step under way: that step is cut short, and what the others had in it is simply run again.
+    if (sequence.numScheduled > 0) this.#abort.abort()
+    else this.#leave(sequence)
+  }
+
+  /** A step that did not finish: cancelled by us, or failed, which ends all that ran. */
+  #interrupted(error: unknown): void {
+    const { running, waiting } = this.#scheduler
+    if (this.#abort.signal.aborted && isCancelled(error)) return
+    const failed = running.length > 0 ? running : waiting
+    for (const sequence of failed) sequence.fail(asError(error))
+    // What the pages hold after a failure is not known.
+    this.#scheduler.forget()
+  }
+
+  #leave(sequence: Sequence): void {
+    const sound = sequence.error === undefined || isCancelled(sequence.error)
+    this.#scheduler.remove(sequence, sound ? "keep" : "drop")
+    sequence.end()
+  }
+
+  #checkIds(ids: Int32Array): void {
+    const { vocab } = this.#model.config
+    if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
+    const wrong = ids.find((id) => id < 0 || id >= vocab)
+    if (wrong === undefined) return
+    throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
+  }
+}
+
+function contextExceeded(maxContext: number, numTokens: number): UserError {
+  const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
+  const message = `context is ${context} tokens; prompt has ${prompt}: shorten it or raise --context`
+  return new UserError("context-exceeded", message)
+}
+
+function cancelled(reason: unknown): UserError {
+  return new UserError("cancelled", "the generation was cancelled", { cause: reason })
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof UserError && error.code === "cancelled"
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(messageOf(error))
+}

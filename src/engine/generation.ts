@@ -1,0 +1,92 @@
+// Step 6. The reader's end of a sequence: an async iterator of generated ids, and what there is to say at the end.
+// Work begins at the first `next`; leaving early (`break`, `return`) cancels and waits until the pages are free.
+
+import type { Sequence } from "./sequence.ts"
+import type { ThoughtState } from "./thought.ts"
+
+export interface GenerationStats {
+  promptTokens: number
+  /** Prompt tokens whose keys and values were still in the pages. */
+  cachedTokens: number
+  /** With the id that ended the reply. */
+  completionTokens: number
+  thinkingTokens: number
+  /** From the request to the first generated id. */
+  prefillMs: number
+  /** From the first generated id to the last. */
+  decodeMs: number
+}
+
+export class Generation implements AsyncIterableIterator<number> {
+  readonly #sequence: Sequence
+  readonly #begin: () => void
+  readonly #cancel: () => void
+  #state: "new" | "begun" | "over" = "new"
+  #numRead = 0
+
+  constructor(sequence: Sequence, begin: () => void, cancel: () => void) {
+    this.#sequence = sequence
+    this.#begin = begin
+    this.#cancel = cancel
+  }
+
+  /** Why it ended; undefined while it goes on and after a failure. */
+  get finishReason(): "stop" | "length" | undefined {
+    return this.#sequence.finishReason
+  }
+
+  /** The id that ended the reply, which is not among those read. */
+  get stopId(): number | undefined {
+    const { finishReason, tokens, numTokens } = this.#sequence
+    return finishReason === "stop" ? tokens[numTokens - 1] : undefined
+  }
+
+  get thought(): ThoughtState {
+    return this.#sequence.thought?.state ?? "none"
+  }
+
+  get stats(): GenerationStats {
+    const { numPrompt, numCached, numGenerated, thought, prefillMs, decodeMs } = this.#sequence
+    return {
+      promptTokens: numPrompt,
+      cachedTokens: numCached,
+      completionTokens: numGenerated,
+      thinkingTokens: thought?.numTokens ?? 0,
+      prefillMs,
+      decodeMs,
+    }
+  }
+
+  async next(): Promise<IteratorResult<number, undefined>> {
+    const sequence = this.#sequence
+    if (this.#state === "new") {
+      this.#state = "begun"
+      this.#begin()
+    }
+    while (this.#state === "begun") {
+      if (sequence.error) {
+        this.#state = "over"
+        throw sequence.error
+      }
+      if (this.#numRead < sequence.numReadable) {
+        return { value: sequence.tokens[sequence.numPrompt + this.#numRead++], done: false }
+      }
+      if (sequence.status === "ended") this.#state = "over"
+      else await sequence.changed()
+    }
+    return { value: undefined, done: true }
+  }
+
+  async return(): Promise<IteratorResult<number, undefined>> {
+    if (this.#state === "begun") {
+      this.#cancel()
+      while (this.#sequence.status === "live") await this.#sequence.changed()
+    }
+    this.#state = "over"
+    return { value: undefined, done: true }
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+}

@@ -1,0 +1,152 @@
+// Step 4. Waiting and running sequences in, one batch out. Knows ids, counters and pages; never text, never tensors.
+//
+// Each step holds one row for every sequence in decode and, up to chunkTokens rows in all, chunks of those in
+// prefill: equal shares, so that a short prompt is not kept waiting behind a long one. Sequences enter in order of
+// arrival once their prompt fits; when pages run out, the one that entered last gives up its own and waits again,
+// to be computed anew. The oldest is never set back, so all of them come to an end.
+
+import type { Batch } from "../backend/backend.ts"
+import { assert } from "../util/errors.ts"
+import { BatchBuilder } from "./batch.ts"
+import { Pages, pagesFor } from "./pages.ts"
+import { PrefixCache } from "./prefix.ts"
+import type { Sequence } from "./sequence.ts"
+
+export interface SchedulerOptions {
+  /** Pages of the KV cache; one sequence can have them all. */
+  kvPages: number
+  /** Most rows of a step. */
+  chunkTokens: number
+  /** Most sequences that run at once. */
+  maxSequences: number
+}
+
+/** A sequence that wants the logits of every position takes at most so many rows, each a whole vocabulary wide. */
+const maxLogitRows = 32
+
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #pages: Pages
+  readonly #prefixes: PrefixCache
+  readonly #builder: BatchBuilder
+  /** In order of arrival. */
+  readonly #waiting: Sequence[] = []
+  /** In order of admission. */
+  readonly #running: Sequence[] = []
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+    this.#pages = new Pages(options.kvPages)
+    this.#prefixes = new PrefixCache(this.#pages)
+    this.#builder = new BatchBuilder(options.chunkTokens + options.maxSequences)
+  }
+
+  get waiting(): readonly Sequence[] {
+    return this.#waiting
+  }
+
+  get running(): readonly Sequence[] {
+    return this.#running
+  }
+
+  /** Pages of running sequences; those kept for later prompts are free to be used. */
+  get numUsedPages(): number {
+    return this.#pages.count - this.#available
+  }
+
+  add(sequence: Sequence): void {
+    this.#waiting.push(sequence)
+  }
+
+  /** The next step's batch; at least one sequence waits or runs. */
+  schedule(): Batch {
+    this.#admit()
+    this.#share()
+    // From the oldest on: whoever is set back has not had its turn yet.
+    for (let i = 0; i < this.#running.length; i++) this.#provide(this.#running[i])
+    const scheduled = this.#running.filter((sequence) => sequence.numScheduled > 0)
+    assert(scheduled.length > 0, "a step without rows")
+    return this.#builder.build(scheduled)
+  }
+
+  /** Takes a sequence out; what it computed is kept for later prompts, or dropped. */
+  remove(sequence: Sequence, computed: "keep" | "drop"): void {
+    const queue = this.#running.includes(sequence) ? this.#running : this.#waiting
+    queue.splice(queue.indexOf(sequence), 1)
+    const numKept = computed === "keep" ? sequence.numComputed : 0
+    const pages = sequence.pageTable.subarray(0, sequence.numPages)
+    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), pages)
+    sequence.numPages = sequence.numComputed = sequence.numScheduled = 0
+  }
+
+  /** Forgets what ended sequences computed. */
+  forget(): void {
+    while (this.#prefixes.evict());
+  }
+
+  checkIntegrity(): void {
+    const running = this.#running.map((sequence) => sequence.pageTable.subarray(0, sequence.numPages))
+    this.#pages.checkIntegrity([...running, ...this.#prefixes.tables])
+  }
+
+  get #available(): number {
+    return this.#pages.numFree + this.#prefixes.numPages
+  }
+
+  /** Lets sequences in, first come first served, if all of their tokens fit and each has a page left to grow. */
+  #admit(): void {
+    let available = this.#available
+    for (const sequence of this.#running) available -= pagesFor(sequence.numTokens) + 1 - sequence.numPages
+    while (this.#waiting.length > 0 && this.#running.length < this.#options.maxSequences) {
+      const sequence = this.#waiting[0]
+      available -= pagesFor(sequence.numTokens) + 1
+      if (available < 0 && this.#running.length > 0) return
+      this.#waiting.shift()
+      this.#running.push(sequence)
+      this.#reuse(sequence)
+    }
+  }
+
+  /** Starts from the pages of an ended sequence that began alike; the last token is always computed. */
+  #reuse(sequence: Sequence): void {
+    if (sequence.wants === "every") return
+    const { numTokens, pages } = this.#prefixes.take(sequence.tokens, sequence.numTokens - 1)
+    for (const page of pages) sequence.addPage(page)
+    sequence.numComputed = numTokens
+    if (sequence.numGenerated === 0) sequence.numCached = numTokens
+  }
+
+  /** One row for each decode; the rest of the step in equal shares for prefill, less where less is pending. */
+  #share(): void {
+    const decoding = this.#running.filter((sequence) => sequence.phase === "decode")
+    for (const sequence of decoding) sequence.numScheduled = 1
+    const prefilling = this.#running.filter((sequence) => sequence.phase === "prefill")
+    prefilling.sort((a, b) => a.numPending - b.numPending)
+    let rows = Math.max(1, this.#options.chunkTokens - decoding.length)
+    for (const [i, sequence] of prefilling.entries()) {
+      const share = Math.ceil(rows / (prefilling.length - i))
+      const most = sequence.wants === "every" ? Math.min(share, maxLogitRows) : share
+      sequence.numScheduled = Math.min(most, sequence.numPending)
+      rows -= sequence.numScheduled
+    }
+  }
+
+  /** Gets the pages that the sequence's part of this step writes to. */
+  #provide(sequence: Sequence): void {
+    const needed = pagesFor(sequence.numComputed + sequence.numScheduled)
+    while (sequence.numPages < needed) {
+      if (this.#pages.numFree > 0) sequence.addPage(this.#pages.allocate())
+      else if (!this.#prefixes.evict() && this.#preempt() === sequence) return
+    }
+  }
+
+  /** Sets back the sequence that was admitted last. */
+  #preempt(): Sequence {
+    const last = this.#running.pop()
+    assert(last && this.#running.length > 0, "one sequence does not fit into the pages")
+    for (let i = 0; i < last.numPages; i++) this.#pages.free(last.pageTable[i])
+    last.numPages = last.numComputed = last.numScheduled = 0
+    this.#waiting.unshift(last)
+    return last
+  }
+}

@@ -1,0 +1,159 @@
+// Steps 4 to 6. One prompt and what is generated after it, as ids and counters; everything else is derived.
+// The scheduler moves the counters and the pages, the sampler appends ids, a `Generation` reads them.
+
+import type { FinishReason, Sampling } from "../types.ts"
+import { Adjustments } from "./adjustments.ts"
+import { Random } from "./random.ts"
+import type { ThinkingLimit } from "./thought.ts"
+import { Thought } from "./thought.ts"
+
+export interface SequenceOptions {
+  sampling: Sampling
+  /** Ids that end the reply. */
+  stopIds: ReadonlySet<number>
+  thinking?: ThinkingLimit
+}
+
+/** `next`: the logits after the last id, to go on from; `every`: those at each position, and nothing generated. */
+export type Wants = "next" | "every"
+
+export class Sequence {
+  readonly wants: Wants
+  readonly sampling: Sampling
+  readonly random: Random
+  readonly adjustments: Adjustments | undefined
+  readonly thought: Thought | undefined
+  readonly numPrompt: number
+  /** Prompt and reply together. */
+  readonly #maxTokens: number
+  readonly #stopIds: ReadonlySet<number>
+
+  /** [numTokens], with room behind. */
+  tokens: Int32Array
+  numTokens: number
+  /** Tokens whose keys and values are in the pages. */
+  numComputed = 0
+  /** Tokens in the step that is under way. */
+  numScheduled = 0
+  /** Prompt tokens that did not need computing. */
+  numCached = 0
+  /** [numPages], with room behind; in position order. */
+  pageTable: Int32Array = new Int32Array(16)
+  numPages = 0
+
+  /** Runs once, when the sequence has ended. */
+  onEnd: (() => void) | undefined
+
+  #finishReason: Exclude<FinishReason, "tool_calls"> | undefined
+  #error: Error | undefined
+  #status: "live" | "ended" = "live"
+  #wake: (() => void) | undefined
+  readonly #startedAt = performance.now()
+  #firstAt = 0
+  #lastAt = 0
+
+  /** `maxTokens` counts the prompt too; `size` is how many ids the tokenizer has. */
+  constructor(prompt: Int32Array, wants: Wants, maxTokens: number, size: number, options: SequenceOptions) {
+    this.wants = wants
+    this.tokens = prompt.slice()
+    this.numTokens = this.numPrompt = prompt.length
+    this.sampling = options.sampling
+    this.random = Random.seeded(options.sampling.seed ?? Math.floor(Math.random() * 2 ** 53))
+    this.adjustments = Adjustments.of(options.sampling, prompt, size)
+    this.thought = options.thinking && new Thought(options.thinking, prompt.length)
+    this.#stopIds = options.stopIds
+    this.#maxTokens = Math.min(maxTokens, prompt.length + (options.sampling.maxTokens ?? Infinity))
+  }
+
+  /** Tokens that still need keys and values: many in prefill, one in decode. */
+  get numPending(): number {
+    return this.numTokens - this.numComputed
+  }
+
+  get numGenerated(): number {
+    return this.numTokens - this.numPrompt
+  }
+
+  /** Generated tokens without the id that ended the reply. */
+  get numReadable(): number {
+    return this.numGenerated - (this.#finishReason === "stop" ? 1 : 0)
+  }
+
+  get phase(): "prefill" | "decode" {
+    return this.numPending > 1 ? "prefill" : "decode"
+  }
+
+  /** Why the reply ended, once it has. */
+  get finishReason(): Exclude<FinishReason, "tool_calls"> | undefined {
+    return this.#finishReason
+  }
+
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** `ended`: finished or failed, and its pages given back. */
+  get status(): "live" | "ended" {
+    return this.#status
+  }
+
+  /** Nothing is left to do for it: it shall end. */
+  get isOver(): boolean {
+    const allComputed = this.wants === "every" && this.numPending === 0
+    return this.#error !== undefined || this.#finishReason !== undefined || allComputed
+  }
+
+  get prefillMs(): number {
+    return this.numGenerated > 0 ? this.#firstAt - this.#startedAt : 0
+  }
+
+  get decodeMs(): number {
+    return this.#lastAt - this.#firstAt
+  }
+
+  /** Adds a generated id; the reply is finished if that was a stop id or the last that fits. */
+  append(id: number): void {
+    if (this.#finishReason !== undefined) return
+    if (this.numTokens === this.tokens.length) this.tokens = grown(this.tokens, this.#maxTokens)
+    this.tokens[this.numTokens] = id
+    this.thought?.observe(this.tokens, this.numTokens)
+    this.adjustments?.count(id)
+    this.#lastAt = performance.now()
+    if (this.numGenerated === 0) this.#firstAt = this.#lastAt
+    this.numTokens++
+    if (this.#stopIds.has(id)) this.#finishReason = "stop"
+    else if (this.numTokens >= this.#maxTokens) this.#finishReason = "length"
+  }
+
+  /** Ends it early; the first error counts. */
+  fail(error: Error): void {
+    this.#error ??= error
+  }
+
+  addPage(page: number): void {
+    if (this.numPages === this.pageTable.length) this.pageTable = grown(this.pageTable, Infinity)
+    this.pageTable[this.numPages++] = page
+  }
+
+  end(): void {
+    this.#status = "ended"
+    this.onEnd?.()
+    this.wake()
+  }
+
+  /** Resolves at the next `wake`. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve))
+  }
+
+  wake(): void {
+    this.#wake?.()
+    this.#wake = undefined
+  }
+}
+
+function grown(array: Int32Array, most: number): Int32Array {
+  const larger = new Int32Array(Math.min(Math.max(64, 2 * array.length), most))
+  larger.set(array)
+  return larger
+}
