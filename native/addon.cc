@@ -1,0 +1,306 @@
+// The door to JavaScript: checks and copies arguments, nothing else. One call posts one step to the engine's own
+// threads and resolves a promise; the event loop is never blocked.
+#define NAPI_VERSION 9
+#include <node_api.h>
+#include <cstring>
+#include <string>
+#include "engine.h"
+#include "format.h"
+
+namespace {
+
+struct Handle {
+  std::unique_ptr<Engine> engine;
+  Step step;
+  bool busy = false;
+};
+
+napi_value fail(napi_env env, const std::string& message) {
+  napi_throw_error(env, nullptr, message.c_str());
+  return nullptr;
+}
+
+// The arguments of one call, read in order; `ok` is false once one of them was not what it must be.
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info) : env_(env) {
+    ok = napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) == napi_ok;
+  }
+
+  Handle* handle() {
+    void* p = nullptr;
+    ok = ok && napi_get_value_external(env_, next(), &p) == napi_ok && p;
+    return static_cast<Handle*>(p);
+  }
+  int32_t integer() {
+    int32_t v = 0;
+    ok = ok && napi_get_value_int32(env_, next(), &v) == napi_ok;
+    return v;
+  }
+  double number() {
+    double v = 0;
+    ok = ok && napi_get_value_double(env_, next(), &v) == napi_ok;
+    return v;
+  }
+  std::string text() {
+    size_t n = 0;
+    napi_value v = next();
+    if (!ok || napi_get_value_string_utf8(env_, v, nullptr, 0, &n) != napi_ok) return ok = false, std::string();
+    std::string s(n, '\0');
+    napi_get_value_string_utf8(env_, v, s.data(), n + 1, &n);
+    return s;
+  }
+  // The elements of a typed array; valid until the call returns.
+  template <class T> T* array(napi_typedarray_type type, size_t* length) {
+    napi_typedarray_type got;
+    void* data = nullptr;
+    ok = ok && napi_get_typedarray_info(env_, next(), &got, length, &data, nullptr, nullptr) == napi_ok && got == type;
+    return static_cast<T*>(data);
+  }
+  template <class T> std::vector<T> copy(napi_typedarray_type type) {
+    size_t n = 0;
+    const T* p = array<T>(type, &n);
+    return ok ? std::vector<T>(p, p + n) : std::vector<T>();
+  }
+
+  bool ok;
+
+ private:
+  napi_value next() { return values_[at_ < 15 ? at_++ : 15]; }
+  napi_env env_;
+  size_t count_ = 16, at_ = 0;
+  napi_value values_[16] = {};
+};
+
+napi_value numberOf(napi_env env, double v) {
+  napi_value result;
+  napi_create_double(env, v, &result);
+  return result;
+}
+
+napi_value sets(napi_env env, napi_callback_info) {
+  napi_value result;
+  napi_create_string_utf8(env, kernelNames(), NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+
+// create(threads, isa: "" for the best) -> engine
+napi_value create(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  const int threads = a.integer();
+  const std::string isa = a.text();
+  if (!a.ok || threads < 1 || threads > 512) return fail(env, "create: bad arguments");
+  const Kernels* kernels = kernelsFor(isa.c_str());
+  if (!kernels) return fail(env, "this CPU has no " + isa + "; it has: " + kernelNames());
+  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels), {}, false};
+  napi_value result;
+  napi_create_external(env, handle, [](napi_env, void* p, void*) {
+    auto* h = static_cast<Handle*>(p);
+    if (h->engine) h->engine->pool.cancelled = true;
+    delete h;
+  }, nullptr, &result);
+  return result;
+}
+
+// isa(engine) -> the name of the set in use
+napi_value isa(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (!a.ok || !h->engine) return fail(env, "isa: no engine");
+  napi_value result;
+  napi_create_string_utf8(env, h->engine->kernels->name, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+
+// mapFile(engine, path) -> file
+napi_value mapFile(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const std::string path = a.text();
+  if (!a.ok || !h->engine) return fail(env, "mapFile: bad arguments");
+  auto file = std::make_unique<MappedFile>();
+  const std::string failure = file->open(path.c_str());
+  if (!failure.empty()) return fail(env, failure);
+  h->engine->files.push_back(std::move(file));
+  return numberOf(env, static_cast<double>(h->engine->files.size() - 1));
+}
+
+// weight(engine, file, offset, format, experts, rows, columns) -> weight
+napi_value weight(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int file = a.integer();
+  const double offset = a.number();
+  const int format = a.integer(), experts = a.integer(), rows = a.integer(), columns = a.integer();
+  if (!a.ok || !h->engine || file < 0 || file >= static_cast<int>(h->engine->files.size()) || format < 0 || format >= kFormats ||
+      experts < 1 || rows < 1 || columns < 1 || offset < 0)
+    return fail(env, "weight: bad arguments");
+  const MappedFile& mapped = *h->engine->files[file];
+  const int64_t bytes = matrixBytes(format, rows, columns);
+  if (offset + static_cast<double>(bytes) * experts > static_cast<double>(mapped.bytes())) return fail(env, "weight: beyond the end of the file");
+  h->engine->weights.push_back({mapped.data() + static_cast<int64_t>(offset), bytes, format, experts, rows, columns});
+  return numberOf(env, static_cast<double>(h->engine->weights.size() - 1));
+}
+
+// rope(engine, frequencies, scale) -> rope
+napi_value rope(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  auto frequencies = a.copy<float>(napi_float32_array);
+  const double scale = a.number();
+  if (!a.ok || !h->engine) return fail(env, "rope: bad arguments");
+  h->engine->ropes.push_back({std::move(frequencies), static_cast<float>(scale)});
+  return numberOf(env, static_cast<double>(h->engine->ropes.size() - 1));
+}
+
+// kv(engine, layers, pages, kvHeads, headDim) -> cache, or -1 without memory
+napi_value kv(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int layers = a.integer(), pages = a.integer(), kvHeads = a.integer(), headDim = a.integer();
+  if (!a.ok || !h->engine || layers < 1 || pages < 1 || kvHeads < 1 || headDim < 1) return fail(env, "kv: bad arguments");
+  auto cache = std::make_unique<KvCache>();
+  cache->layers = layers, cache->pages = pages, cache->kvHeads = kvHeads, cache->headDim = headDim;
+  if (!cache->memory.allocate(cache->pageBytes() * pages)) return numberOf(env, -1);
+  h->engine->caches.push_back(std::move(cache));
+  return numberOf(env, static_cast<double>(h->engine->caches.size() - 1));
+}
+
+// prepare(engine, ops, ids, positions, slots, pages, logitRows, sequences, rows, columns, offsets) -> whether memory sufficed
+napi_value prepare(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (!a.ok || !h->engine || h->busy) return fail(env, "prepare: the engine is busy or freed");
+  Step& s = h->step;
+  s.ops = a.copy<int32_t>(napi_int32_array);
+  s.ids = a.copy<int32_t>(napi_int32_array);
+  s.positions = a.copy<int32_t>(napi_int32_array);
+  s.slots = a.copy<int32_t>(napi_int32_array);
+  s.pages = a.copy<int32_t>(napi_int32_array);
+  s.logitRows = a.copy<int32_t>(napi_int32_array);
+  const auto sequences = a.copy<int32_t>(napi_int32_array);
+  s.rows = a.copy<int32_t>(napi_int32_array);
+  s.columns = a.copy<int32_t>(napi_int32_array);
+  const auto offsets = a.copy<double>(napi_float64_array);
+  if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size()) return fail(env, "prepare: bad arguments");
+  s.offsets.assign(offsets.begin(), offsets.end());
+  s.sequences.clear();
+  for (size_t i = 0; i + 4 <= sequences.size(); i += 4) s.sequences.push_back({sequences[i], sequences[i + 1], sequences[i + 2], sequences[i + 3]});
+  napi_value result;
+  napi_get_boolean(env, h->engine->reserve(s), &result);
+  return result;
+}
+
+// copy(engine, tensor, values, direction: 0 in, 1 out)
+napi_value copyTensor(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int t = a.integer();
+  size_t n = 0;
+  float* values = a.array<float>(napi_float32_array, &n);
+  const int out = a.integer();
+  if (!a.ok || !h->engine || h->busy || t < 0 || t >= static_cast<int>(h->step.rows.size())) return fail(env, "copy: bad arguments");
+  const size_t size = static_cast<size_t>(h->step.rows[t]) * h->step.columns[t];
+  if (n < size) return fail(env, "copy: array too short");
+  uint8_t* data = h->engine->arena.data() + h->step.offsets[t];
+  if (out) memcpy(values, data, size * 4);
+  else memcpy(data, values, size * 4);
+  return nullptr;
+}
+
+// A job on the engine's threads and the promise of its number.
+struct Pending {
+  Handle* handle;
+  napi_deferred deferred;
+  napi_threadsafe_function finished;
+  napi_ref keep;  // the engine must outlive the job
+  double result = 0;
+};
+
+void settle(napi_env env, napi_value, void*, void* data) {
+  auto* pending = static_cast<Pending*>(data);
+  pending->handle->busy = false;
+  if (env) {
+    napi_resolve_deferred(env, pending->deferred, numberOf(env, pending->result));
+    napi_delete_reference(env, pending->keep);
+  }
+  delete pending;
+}
+
+template <class Fn> napi_value start(napi_env env, napi_callback_info info, const char* name, Fn job) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (!a.ok || !h->engine || h->busy) return fail(env, std::string(name) + ": the engine is busy or freed");
+  size_t one = 1;
+  napi_value external, promise, resource;
+  napi_get_cb_info(env, info, &one, &external, nullptr, nullptr);
+  auto* pending = new Pending{h, nullptr, nullptr, nullptr};
+  napi_create_promise(env, &pending->deferred, &promise);
+  napi_create_reference(env, external, 1, &pending->keep);
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
+  napi_create_threadsafe_function(env, nullptr, nullptr, resource, 0, 1, nullptr, nullptr, nullptr, settle, &pending->finished);
+  h->busy = true;
+  h->engine->pool.cancelled = false;
+  h->engine->pool.post([pending, job] {
+    pending->result = job(*pending->handle);
+    napi_threadsafe_function finished = pending->finished;
+    napi_call_threadsafe_function(finished, pending, napi_tsfn_nonblocking);
+    napi_release_threadsafe_function(finished, napi_tsfn_release);
+  });
+  return promise;
+}
+
+// run(engine) -> promise of 1, or of 0 when cancelled
+napi_value run(napi_env env, napi_callback_info info) {
+  return start(env, info, "run", [](Handle& h) { return h.engine->run(h.step) ? 1.0 : 0.0; });
+}
+
+// bandwidth(engine) -> promise of bytes a second
+napi_value bandwidth(napi_env env, napi_callback_info info) {
+  return start(env, info, "bandwidth", [](Handle& h) { return h.engine->readBandwidth(); });
+}
+
+napi_value cancel(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (a.ok && h->engine && h->busy) h->engine->pool.cancelled = true;
+  return nullptr;
+}
+
+// timings(engine) -> seconds spent in each op since the last call, in the order of the ops
+napi_value timings(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (!a.ok || !h->engine || h->busy) return fail(env, "timings: the engine is busy or freed");
+  napi_value result;
+  napi_create_array_with_length(env, kOps, &result);
+  for (uint32_t i = 0; i < kOps; i++) {
+    napi_set_element(env, result, i, numberOf(env, static_cast<double>(h->engine->nanoseconds[i]) * 1e-9));
+    h->engine->nanoseconds[i] = 0;
+  }
+  return result;
+}
+
+napi_value release(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  if (!a.ok || h->busy) return fail(env, "free: the engine is busy");
+  h->engine.reset();
+  return nullptr;
+}
+
+}  // namespace
+
+NAPI_MODULE_INIT() {
+  const struct { const char* name; napi_callback call; } functions[] = {
+      {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
+      {"kv", kv}, {"prepare", prepare}, {"copy", copyTensor}, {"run", run}, {"bandwidth", bandwidth},
+      {"cancel", cancel}, {"timings", timings}, {"free", release},
+  };
+  for (const auto& f : functions) {
+    napi_value value;
+    napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.call, nullptr, &value);
+    napi_set_named_property(env, exports, f.name, value);
+  }
+  return exports;
+}

@@ -1,0 +1,49 @@
+// Which instruction sets this CPU has, asked by feature and never by model.
+#include <cstring>
+#include "kernels.h"
+
+extern const Kernels kScalar;
+#if defined(__x86_64__) || defined(_M_X64)
+#define A3B_X86 1
+extern const Kernels kAvx2, kAvx512;
+#ifdef _MSC_VER
+#include <immintrin.h>
+#include <intrin.h>
+static bool osSaves(unsigned mask) { return (_xgetbv(0) & mask) == mask; }
+static bool hasAvx2() {
+  int a[4], b[4];
+  __cpuid(a, 1);
+  __cpuidex(b, 7, 0);
+  return (a[2] & (1 << 27)) && osSaves(6) && (a[2] & (1 << 12)) && (a[2] & (1 << 29)) && (b[1] & (1 << 5));
+}
+static bool hasAvx512() {
+  int b[4];
+  __cpuidex(b, 7, 0);
+  const int need = (1 << 16) | (1 << 17) | (1 << 30) | static_cast<int>(1u << 31);
+  return hasAvx2() && osSaves(0xe6) && (b[1] & need) == need && (b[2] & (1 << 11));
+}
+#else
+static bool hasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
+static bool hasAvx512() {
+  return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+#endif
+
+const Kernels* kernelsFor(const char* name) {
+  const bool any = name == nullptr || *name == '\0';
+#ifdef A3B_X86
+  if (hasAvx512() && (any || strcmp(name, kAvx512.name) == 0)) return &kAvx512;
+  if (hasAvx2() && (any || strcmp(name, kAvx2.name) == 0)) return &kAvx2;
+#endif
+  return any || strcmp(name, kScalar.name) == 0 ? &kScalar : nullptr;
+}
+
+const char* kernelNames() {
+#ifdef A3B_X86
+  if (hasAvx512()) return "avx512 avx2 scalar";
+  if (hasAvx2()) return "avx2 scalar";
+#endif
+  return "scalar";
+}

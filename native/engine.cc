@@ -1,0 +1,422 @@
+// Step 5 on the CPU: walks the recorded ops; each op is one to five phases over all threads.
+#include "engine.h"
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include "format.h"
+
+namespace {
+
+int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
+float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
+
+// Ranges small enough to even out the threads, long enough that memory streams.
+int grainFor(int tasks, int threads) { return std::clamp(tasks / (threads * 8), 1, 16); }
+
+// From this many rows on, a task shares its unpacked panels among them.
+constexpr int kManyRows = 3;
+
+// The rows that a product reads: quantised for packed weights, floats for plain ones.
+struct Rows {
+  std::vector<const ActBlock*> acts;
+  std::vector<const float*> floats;
+};
+
+// Where the pieces of expertRows lie for `pairs` pairs of a row and one of its experts.
+struct ExpertMemory {
+  int64_t hidden, acts, out, bytes;
+  ExpertMemory(int64_t pairs, int expertHidden, int columns) {
+    hidden = 0;
+    acts = alignUp(pairs * expertHidden * 4);
+    out = acts + pairs * ceilDiv(expertHidden, kHalf) * static_cast<int64_t>(sizeof(ActBlock));
+    bytes = alignUp(out + pairs * columns * 4);
+  }
+};
+
+struct Run {
+  Engine& e;
+  const Step& step;
+  const Kernels& k;
+  Pool& pool;
+  int quantised = -1;  // the tensor whose rows `activations` holds: consumers of one input share them
+  int tablesOf = -1;   // the rope whose tables `cos` and `sin` hold
+  std::vector<float> cos, sin;
+
+  Run(Engine& engine, const Step& s) : e(engine), step(s), k(*engine.kernels), pool(engine.pool) {}
+
+  float* row(int t, int64_t r) const { return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + r * step.columns[t]; }
+  uint8_t* scratch(int thread) const { return e.scratch.data() + thread * e.threadBytes; }
+  ActBlock* actRow(int64_t r, int columns) const {
+    return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kHalf);
+  }
+
+  void quantise(int x) {
+    if (quantised == x) return;
+    pool.run(step.rows[x], 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) k.quantise(row(x, r), step.columns[x], actRow(r, step.columns[x]));
+    });
+    quantised = x;
+  }
+
+  Rows rowsOf(int x) const {
+    Rows rows;
+    for (int r = 0; r < step.rows[x]; r++) {
+      rows.acts.push_back(actRow(r, step.columns[x]));
+      rows.floats.push_back(row(x, r));
+    }
+    return rows;
+  }
+
+  // Panels [p0, p1), at most kMaxPanels, of one expert's matrix over `count` rows: out[panel][row][16].
+  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, float* out, int thread) {
+    const uint8_t* matrix = w.data + expert * w.expertBytes;
+    if (kGeometry[w.format].panels) {
+      const int64_t panelBytes = matrixBytes(w.format, kPanelRows, w.columns);
+      return k.matmul(w.format, matrix + p0 * panelBytes, p1 - p0, w.columns, acts, count, out, scratch(thread));
+    }
+    for (int p = p0; p < p1; p++)
+      k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
+  }
+
+  float* results(int thread, int columns) const { return reinterpret_cast<float*>(scratch(thread) + alignUp(scratchBytes(columns))); }
+
+  void embed(const int32_t* a) {
+    const Weight& w = e.weights[a[1]];
+    pool.run(step.rows[a[0]], 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) decodeRow(w.format, w.data, w.columns, step.ids[r], row(a[0], r));
+    });
+  }
+
+  void rmsNorm(const int32_t* a) {
+    const Weight& w = e.weights[a[2]];
+    pool.run(step.rows[a[0]], 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++)
+        k.rmsNorm(row(a[1], r), reinterpret_cast<const float*>(w.data), w.columns, floatOf(a[3]), row(a[0], r));
+    });
+  }
+
+  // Tasks are groups of 16 weight rows over all outputs of one input.
+  void linear(const int32_t* a) {
+    const int x = a[0], count = a[2], rows = step.rows[x];
+    const bool adds = a[1] == 1;
+    int from[5] = {0};
+    bool packed = false;
+    for (int i = 0; i < count; i++) {
+      const Weight& w = e.weights[a[4 + 2 * i]];
+      from[i + 1] = from[i] + ceilDiv(w.rows, kPanelRows);
+      packed |= kGeometry[w.format].panels;
+    }
+    if (packed) quantise(x);
+    const Rows in = rowsOf(x);
+    pool.run(from[count], rows >= kManyRows ? kMaxPanels : grainFor(from[count], pool.threads()), [&](int first, int last, int thread) {
+      for (int i = 0; i < count; i++) {
+        const int p1 = std::min(last, from[i + 1]) - from[i];
+        for (int p = std::max(first, from[i]) - from[i]; p < p1; p += kMaxPanels)
+          linearPanels(e.weights[a[4 + 2 * i]], in, rows, p, std::min(p + kMaxPanels, p1), a[3 + 2 * i], adds, thread);
+      }
+    });
+    for (int i = 0; i < count; i++)
+      if (quantised == a[3 + 2 * i]) quantised = -1;
+  }
+
+  void linearPanels(const Weight& w, const Rows& in, int rows, int p0, int p1, int y, bool adds, int thread) {
+    float* out = results(thread, w.columns);
+    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, out, thread);
+    for (int p = p0; p < p1; p++) {
+      const int n = std::min(16, w.rows - p * 16);
+      for (int r = 0; r < rows; r++, out += 16) {
+        float* to = row(y, r) + p * 16;
+        for (int i = 0; i < n; i++) to[i] = adds ? to[i] + out[i] : out[i];
+      }
+    }
+  }
+
+  void ropeTables(int rope) {
+    if (tablesOf == rope) return;
+    const Rope& r = e.ropes[rope];
+    const size_t half = r.frequencies.size(), rows = step.positions.size();
+    cos.resize(rows * half);
+    sin.resize(rows * half);
+    pool.run(static_cast<int>(rows), 16, [&](int first, int last, int) {
+      for (int t = first; t < last; t++)
+        for (size_t i = 0; i < half; i++) {
+          const double angle = static_cast<double>(step.positions[t]) * r.frequencies[i];
+          cos[t * half + i] = static_cast<float>(std::cos(angle) * r.scale);
+          sin[t * half + i] = static_cast<float>(std::sin(angle) * r.scale);
+        }
+    });
+    tablesOf = rope;
+  }
+
+  void normRope(const int32_t* a) {
+    ropeTables(a[2]);
+    const Weight& w = e.weights[a[1]];
+    const int headDim = w.columns, heads = step.columns[a[0]] / headDim, half = headDim / 2;
+    pool.run(step.rows[a[0]] * heads, 16, [&](int first, int last, int) {
+      for (int i = first; i < last; i++) {
+        const int r = i / heads;
+        k.normRope(row(a[0], r) + (i % heads) * headDim, reinterpret_cast<const float*>(w.data), cos.data() + r * half,
+                   sin.data() + r * half, headDim, floatOf(a[3]));
+      }
+    });
+    if (quantised == a[0]) quantised = -1;
+  }
+
+  void storeKv(const int32_t* a) {
+    const KvCache& kv = *e.caches[a[0]];
+    pool.run(step.rows[a[2]], 16, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) {
+        const int page = step.slots[r] / kPageTokens, place = step.slots[r] % kPageTokens;
+        for (int h = 0; h < kv.kvHeads; h++) {
+          k.storeHalf(row(a[2], r) + h * kv.headDim, kv.headDim, kv.keys(page, a[1], h) + place * kv.headDim);
+          k.storeHalf(row(a[3], r) + h * kv.headDim, kv.headDim, kv.values(page, a[1], h) + place * kv.headDim);
+        }
+      }
+    });
+  }
+
+  // Tasks are (key/value head, row), heads outermost so that neighbours share pages.
+  void attend(const int32_t* a) {
+    const KvCache& kv = *e.caches[a[2]];
+    const int rows = step.rows[a[1]];
+    pool.run(kv.kvHeads * rows, rows >= kManyRows ? 4 : 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last; i++) attendRow(kv, a, i / rows, i % rows, thread);
+    });
+  }
+
+  void attendRow(const KvCache& kv, const int32_t* a, int head, int r, int thread) {
+    auto next = std::upper_bound(step.sequences.begin(), step.sequences.end(), r, [](int value, const Sequence& s) { return value < s.firstRow; });
+    const Sequence& s = *(next - 1);
+    const int context = s.contextTokens - s.numTokens + (r - s.firstRow) + 1;
+    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim), width = group * kv.headDim;
+    float* q = reinterpret_cast<float*>(scratch(thread));
+    KvPage* pages = reinterpret_cast<KvPage*>(scratch(thread) + alignUp(width * 4));
+    const float* from = row(a[1], r) + head * width;
+    const float scale = 1.0f / std::sqrt(static_cast<float>(kv.headDim));
+    for (int i = 0; i < width; i++) q[i] = from[i] * scale;
+    for (int p = 0; p < ceilDiv(context, kPageTokens); p++) {
+      const int page = step.pages[s.pagesFrom + p];
+      pages[p] = {kv.keys(page, a[3], head), kv.values(page, a[3], head)};
+    }
+    k.attend(q, group, kv.headDim, pages, context, row(a[0], r) + head * width);
+  }
+
+  void route(const int32_t* a) {
+    const Weight& w = e.weights[a[2]];
+    const int rows = step.rows[a[1]], topK = a[3];
+    if (kGeometry[w.format].panels) quantise(a[1]);
+    const Rows in = rowsOf(a[1]);
+    float* logits = reinterpret_cast<float*>(e.expertRows.data());
+    pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
+      for (int p = first; p < last; p++) {
+        float* out = results(thread, w.columns);
+        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, out, thread);
+        for (int r = 0; r < rows; r++)
+          memcpy(logits + static_cast<int64_t>(r) * w.rows + p * 16, out + r * 16, static_cast<size_t>(std::min(16, w.rows - p * 16)) * 4);
+      }
+    });
+    pool.run(rows, 16, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) chooseExperts(logits + static_cast<int64_t>(r) * w.rows, w.rows, topK, a[4] == 1, row(a[0], r));
+    });
+  }
+
+  // The topK largest logits, the lower expert first where they tie; softmax over them, or over all.
+  static void chooseExperts(float* logits, int experts, int topK, bool normalise, float* out) {
+    int32_t* chosen = reinterpret_cast<int32_t*>(out);
+    float* weights = out + topK;
+    const float largest = *std::max_element(logits, logits + experts);
+    double total = 0;
+    if (!normalise)
+      for (int i = 0; i < experts; i++) total += std::exp(static_cast<double>(logits[i]) - largest);
+    for (int j = 0; j < topK; j++) {
+      const int best = static_cast<int>(std::max_element(logits, logits + experts) - logits);
+      chosen[j] = best;
+      const double p = std::exp(static_cast<double>(logits[best]) - largest);
+      if (normalise) total += p;
+      weights[j] = static_cast<float>(p);
+      logits[best] = -INFINITY;
+    }
+    for (int j = 0; j < topK; j++) weights[j] = static_cast<float>(weights[j] / total);
+  }
+
+  // Pairs of a row and one of its experts, grouped by expert; pair i reads row pairRow[i].
+  struct Pairs {
+    std::vector<int> from;                    // [experts + 1]
+    std::vector<int> of;                      // [row * topK + j] -> pair
+    std::vector<const ActBlock*> acts;        // [pair]
+    std::vector<const float*> floats;         // [pair]
+    std::vector<int> busy;                    // experts with rows, those with most first
+  };
+
+  Pairs pairUp(int x, int routing, int topK, int experts) const {
+    const int rows = step.rows[x];
+    Pairs pairs;
+    pairs.from.assign(static_cast<size_t>(experts) + 1, 0);
+    auto chosen = [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; };
+    for (int r = 0; r < rows; r++)
+      for (int j = 0; j < topK; j++) pairs.from[chosen(r, j) + 1]++;
+    for (int i = 0; i < experts; i++) {
+      if (pairs.from[i + 1] > 0) pairs.busy.push_back(i);
+      pairs.from[i + 1] += pairs.from[i];
+    }
+    std::stable_sort(pairs.busy.begin(), pairs.busy.end(), [&](int a, int b) {
+      return pairs.from[a + 1] - pairs.from[a] > pairs.from[b + 1] - pairs.from[b];
+    });
+    std::vector<int> next = pairs.from;
+    pairs.of.resize(static_cast<size_t>(rows) * topK);
+    pairs.acts.resize(pairs.of.size());
+    pairs.floats.resize(pairs.of.size());
+    for (int r = 0; r < rows; r++)
+      for (int j = 0; j < topK; j++) {
+        const int pair = next[chosen(r, j)]++;
+        pairs.of[static_cast<size_t>(r) * topK + j] = pair;
+        pairs.acts[pair] = actRow(r, step.columns[x]);
+        pairs.floats[pair] = row(x, r);
+      }
+    return pairs;
+  }
+
+  // fn(expert, p0, p1, thread) over the panels of all busy experts.
+  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, bool manyRows, Fn&& fn) {
+    const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
+    const int tasks = each * static_cast<int>(pairs.busy.size());
+    pool.run(tasks, manyRows ? 1 : grainFor(tasks, pool.threads()), [&](int first, int last, int thread) {
+      for (int i = first; i < last; i++) {
+        const int p = i % each * kMaxPanels;
+        fn(pairs.busy[i / each], p, std::min(p + kMaxPanels, panels), thread);
+      }
+    });
+  }
+
+  void addExperts(const int32_t* a) {
+    const int y = a[0], x = a[1], routing = a[2], topK = a[3], rows = step.rows[x];
+    const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
+    if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x);
+    const Pairs pairs = pairUp(x, routing, topK, gate.experts);
+    const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kHalf);
+    const ExpertMemory at(total, inner, down.rows);
+    float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);
+    ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
+    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
+
+    overExperts(pairs, inner, rows >= kManyRows, [&](int expert, int p0, int p1, int thread) {
+      const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
+      float* g = results(thread, gate.columns);
+      float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
+      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, g, thread);
+      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, u, thread);
+      k.siluMultiply(g, u, (p1 - p0) * count * 16);
+      for (int p = p0; p < p1; p++)
+        for (int i = 0; i < count; i++, g += 16)
+          memcpy(hidden + static_cast<int64_t>(from + i) * inner + p * 16, g, static_cast<size_t>(std::min(16, inner - p * 16)) * 4);
+    });
+
+    std::vector<const ActBlock*> acts(static_cast<size_t>(total));
+    std::vector<const float*> floats(static_cast<size_t>(total));
+    for (int i = 0; i < total; i++) acts[i] = hiddenActs + static_cast<int64_t>(i) * blocks, floats[i] = hidden + static_cast<int64_t>(i) * inner;
+    if (kGeometry[down.format].panels)
+      pool.run(total, 4, [&](int first, int last, int) {
+        for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
+      });
+
+    overExperts(pairs, down.rows, rows >= kManyRows, [&](int expert, int p0, int p1, int thread) {
+      const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
+      float* o = results(thread, down.columns);
+      product(down, expert, p0, p1, &acts[from], &floats[from], count, o, thread);
+      for (int p = p0; p < p1; p++)
+        for (int i = 0; i < count; i++, o += 16)
+          memcpy(out + static_cast<int64_t>(from + i) * down.rows + p * 16, o, static_cast<size_t>(std::min(16, down.rows - p * 16)) * 4);
+    });
+
+    // Each row sums its experts in routing order, whatever the threads did.
+    pool.run(rows, 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) {
+        const float* terms[kMaxTopK];
+        for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * down.rows;
+        k.addWeighted(row(y, r), terms, row(routing, r) + topK, topK, down.rows);
+      }
+    });
+    if (quantised == y) quantised = -1;
+  }
+
+  void pickRows(const int32_t* a) {
+    for (int r = 0; r < step.rows[a[0]]; r++) memcpy(row(a[0], r), row(a[1], step.logitRows[r]), static_cast<size_t>(step.columns[a[0]]) * 4);
+  }
+
+  void op(const int32_t* words) {
+    const int32_t* a = words + 1;
+    switch (words[0]) {
+      case kEmbed: return embed(a);
+      case kRmsNorm: return rmsNorm(a);
+      case kLinear: return linear(a);
+      case kNormRope: return normRope(a);
+      case kStoreKv: return storeKv(a);
+      case kAttend: return attend(a);
+      case kRoute: return route(a);
+      case kAddExperts: return addExperts(a);
+      case kPickRows: return pickRows(a);
+    }
+  }
+};
+
+bool grow(Memory& memory, int64_t bytes) { return memory.bytes() >= bytes || memory.allocate(alignUp(bytes)); }
+
+}  // namespace
+
+bool Engine::reserve(const Step& step) {
+  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = 128, most = 1;
+  for (size_t t = 0; t < step.rows.size(); t++)
+    tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
+  for (const Sequence& s : step.sequences) pageList = std::max(pageList, ceilDiv(s.contextTokens, kPageTokens) * static_cast<int64_t>(sizeof(KvPage)));
+  for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
+    const int32_t* a = &step.ops[i + 1];
+    auto reads = [&](int x) {
+      most = std::max<int64_t>(most, step.rows[x]);
+      columns = std::max<int64_t>(columns, step.columns[x]);
+      acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kHalf) * static_cast<int64_t>(sizeof(ActBlock)));
+    };
+    if (step.ops[i] == kLinear) reads(a[0]);
+    if (step.ops[i] == kAttend) query = std::max(query, alignUp(step.columns[a[1]] * 4));
+    if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
+    if (step.ops[i] == kAddExperts) {
+      reads(a[1]);
+      columns = std::max<int64_t>(columns, weights[a[6]].columns);
+      between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
+    }
+  }
+  threadBytes = alignUp(std::max(query + pageList, alignUp(scratchBytes(columns)) + 2 * kMaxPanels * most * 16 * 4)) + 4096;
+  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(scratch, threadBytes * pool.threads());
+}
+
+bool Engine::run(const Step& step) {
+  Run run(*this, step);
+  for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
+    const auto begin = std::chrono::steady_clock::now();
+    run.op(&step.ops[i]);
+    if (pool.cancelled.load(std::memory_order_relaxed)) return false;
+    nanoseconds[step.ops[i]] += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return true;
+}
+
+double Engine::readBandwidth() {
+  constexpr int64_t bytes = int64_t{2} << 30, slice = 1 << 20;
+  Memory memory;
+  if (!memory.allocate(bytes)) return 0;
+  const int slices = static_cast<int>(bytes / slice);
+  pool.run(slices, 16, [&](int first, int last, int) { memset(memory.data() + first * slice, 1, static_cast<size_t>(last - first) * slice); });
+  double best = 0;
+  std::atomic<uint64_t> sink{0};  // keeps the reads from being removed
+  for (int round = 0; round < 5; round++) {
+    const auto begin = std::chrono::steady_clock::now();
+    pool.run(pool.threads(), 1, [&](int first, int last, int) {
+      const int64_t each = bytes / pool.threads() / slice * slice;
+      for (int t = first; t < last; t++) sink += kernels->readAll(memory.data() + t * each, each);
+    });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    best = std::max(best, static_cast<double>(bytes / pool.threads() / slice * slice * pool.threads()) / seconds);
+  }
+  return best;
+}

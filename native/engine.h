@@ -1,0 +1,86 @@
+// What the addon keeps between steps (mapped files, weights, caches, threads) and what one step is given.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+#include "kernels.h"
+#include "memory.h"
+#include "pool.h"
+
+struct Weight {
+  const uint8_t* data;
+  int64_t expertBytes;
+  int format, experts, rows, columns;
+};
+
+struct Rope {
+  std::vector<float> frequencies;  // [headDim / 2]
+  float scale;
+};
+
+struct KvCache {
+  int layers, pages, kvHeads, headDim;
+  Memory memory;
+
+  // A page holds, layer by layer, keys [kvHeads][kPageTokens][headDim], then values.
+  int64_t headValues() const { return static_cast<int64_t>(kPageTokens) * headDim; }
+  int64_t layerValues() const { return 2 * kvHeads * headValues(); }
+  int64_t pageBytes() const { return layers * layerValues() * 2; }
+  uint16_t* keys(int page, int layer, int head) const {
+    return reinterpret_cast<uint16_t*>(memory.data() + page * pageBytes()) + layer * layerValues() + head * headValues();
+  }
+  uint16_t* values(int page, int layer, int head) const { return keys(page, layer, head) + kvHeads * headValues(); }
+};
+
+// The recorded ops, 12 numbers each: the op, then what its line lists. src/backend/cpu/plan.ts writes them.
+// Floats are passed as their bits. A tensor is named by its number; a weight, cache or rope by its own.
+enum Op : int {
+  kEmbed,       // out, table
+  kRmsNorm,     // out, x, weight, epsilon
+  kLinear,      // x, add (1: y += ...), count, then count times: out, weight; at most four
+  kNormRope,    // x, weight, rope, epsilon
+  kStoreKv,     // kv, layer, k, v
+  kAttend,      // out, q, kv, layer
+  kRoute,       // out ([rows, 2 topK]: experts as integers, weights), x, router, topK, normalise
+  kAddExperts,  // y, x, routing, topK, gate, up, down
+  kPickRows,    // out, x
+  kOps
+};
+constexpr int kOpWords = 12;
+
+struct Sequence {
+  int32_t firstRow, numTokens, contextTokens, pagesFrom;
+};
+
+// One step. Tensor t is rows[t] x columns[t] floats at arena + offsets[t].
+struct Step {
+  std::vector<int32_t> ops, ids, positions, slots, pages, logitRows, rows, columns;
+  std::vector<int64_t> offsets;
+  std::vector<Sequence> sequences;
+};
+
+class Engine {
+ public:
+  Engine(int threads, const Kernels* k) : kernels(k), pool(threads) {}
+
+  // Takes the memory that `step` needs; false when there is none. Before the step is posted to the pool.
+  bool reserve(const Step& step);
+  // On the pool's leading thread; false when it was cancelled.
+  bool run(const Step& step);
+  // The most bytes a second that all threads together read from 2 GiB of huge pages, best of five; 0 without memory.
+  double readBandwidth();
+
+  const Kernels* const kernels;
+  std::vector<std::unique_ptr<MappedFile>> files;
+  std::vector<Weight> weights;
+  std::vector<Rope> ropes;
+  std::vector<std::unique_ptr<KvCache>> caches;
+  Memory arena;       // the step's tensors
+  Memory activations;  // one tensor's rows, quantised
+  Memory expertRows;   // what flows between the phases of an expert layer
+  Memory scratch;      // each thread's own, threadBytes apart
+  int64_t threadBytes = 0;
+  uint64_t nanoseconds[kOps] = {};
+  Pool pool;  // last, so that its threads end before what they use
+};

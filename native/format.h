@@ -1,0 +1,144 @@
+// The packed weight formats, as src/weights/format.ts states them, and scalar conversions. Everything is
+// file-local so that one instruction set's code can never stand in for another's at link time.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+enum Format : int { F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, kFormats };
+
+namespace {
+
+constexpr int kPanelRows = 16;
+constexpr int kHalf = 128;  // columns that one activation block covers
+
+struct Geometry {
+  int columns;  // of a block
+  int bytes;    // of a block of 16 rows, or of one value
+  bool panels;
+};
+
+constexpr Geometry kGeometry[kFormats] = {
+    {1, 4, false},    {1, 2, false},    {1, 2, false},    {128, 1152, true},
+    {128, 2176, true}, {256, 2304, true}, {256, 2816, true}, {256, 3360, true},
+};
+
+// Byte offsets inside a block.
+constexpr int kQ4Scales = 1024, kQ8Scales = 2048;
+constexpr int kQ4kSmall = 2048, kQ4kLarge = 2176, kQ4kD = 2240, kQ4kDmin = 2272;
+constexpr int kQ5kFifth = 2048, kQ5kShift = 512;  // q5_k: what follows the fifth bits is q4_k's, 512 B later
+constexpr int kQ6kUpper = 2048, kQ6kScales = 3072, kQ6kD = 3328;
+
+inline uint16_t readU16(const uint8_t* p) {
+  uint16_t v;
+  memcpy(&v, p, 2);
+  return v;
+}
+
+inline uint32_t readU32(const uint8_t* p) {
+  uint32_t v;
+  memcpy(&v, p, 4);
+  return v;
+}
+
+inline float bitsToFloat(uint32_t bits) {
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+
+inline uint32_t floatToBits(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, 4);
+  return bits;
+}
+
+inline float halfToFloat(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023;
+  if (exponent == 31) return bitsToFloat(sign | 0x7f800000 | mantissa << 13);
+  if (exponent != 0) return bitsToFloat(sign | (exponent + 112) << 23 | mantissa << 13);
+  const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+  return sign ? -magnitude : magnitude;
+}
+
+// Rounds to nearest even, as the hardware conversions do.
+inline uint16_t floatToHalf(float f) {
+  const uint32_t bits = floatToBits(f), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
+  if (magnitude >= 0x47800000) return static_cast<uint16_t>(sign | 0x7c00);
+  if (magnitude < 0x38800000) {  // subnormal half: adding 0.5 leaves its bits at the bottom, rounded
+    const float shifted = bitsToFloat(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (floatToBits(shifted) - 0x3f000000));
+  }
+  const uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000) >> 13));
+}
+
+inline int64_t matrixBytes(int format, int64_t rows, int64_t columns) {
+  const Geometry g = kGeometry[format];
+  const int64_t blocks = (columns + g.columns - 1) / g.columns;
+  return (g.panels ? (rows + kPanelRows - 1) / kPanelRows : rows) * blocks * g.bytes;
+}
+
+// Where k (< 128) lies in half order: which half, and the byte in it.
+inline int halfByte(int k) { return (k >> 5) * 16 + (k & 15); }
+inline int halfSide(int k) { return (k >> 4) & 1; }
+
+inline int nibble(const uint8_t* row64, int k) { return (row64[halfByte(k)] >> (4 * halfSide(k))) & 15; }
+
+// One weight of a block, k inside the block; the definition that the vector code must meet.
+inline float blockValue(int format, const uint8_t* block, int row, int k) {
+  const int h = k / kHalf, kk = k % kHalf, b = halfByte(kk), side = halfSide(kk), group = k / 32;
+  switch (format) {
+    case Q4_0: {
+      const float scale = halfToFloat(readU16(block + kQ4Scales + row * 8 + group * 2));
+      return scale * static_cast<float>(nibble(block + row * 64, kk) - 8);
+    }
+    case Q8_0: {
+      const float scale = halfToFloat(readU16(block + kQ8Scales + row * 8 + group * 2));
+      return scale * static_cast<float>(static_cast<int8_t>(block[row * 128 + side * 64 + b]));
+    }
+    case Q4_K:
+    case Q5_K: {
+      const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
+      const uint8_t small = s[kQ4kSmall + row * 8 + group];
+      const uint32_t large = readU32(s + kQ4kLarge + row * 4);
+      const int scale = (small & 15) | ((large >> (2 * group)) & 3) << 4;
+      const int min = (small >> 4) | ((large >> (16 + 2 * group)) & 3) << 4;
+      int q = nibble(block + h * 1024 + row * 64, kk);
+      if (format == Q5_K) {
+        const uint8_t* fifth = block + kQ5kFifth + row * 32 + (h * 2 + side) * 8;
+        q |= ((fifth[b >> 3] >> (b & 7)) & 1) << 4;
+      }
+      const float d = halfToFloat(readU16(s + kQ4kD + row * 2)), dmin = halfToFloat(readU16(s + kQ4kDmin + row * 2));
+      return d * static_cast<float>(scale) * static_cast<float>(q) - dmin * static_cast<float>(min);
+    }
+    default: {  // Q6_K
+      const int upper = (block[kQ6kUpper + row * 64 + b] >> (h * 4 + side * 2)) & 3;
+      const int q = nibble(block + h * 1024 + row * 64, kk) | upper << 4;
+      const float scale = static_cast<float>(static_cast<int8_t>(block[kQ6kScales + row * 16 + k / 16]));
+      return halfToFloat(readU16(block + kQ6kD + row * 2)) * scale * static_cast<float>(q - 32);
+    }
+  }
+}
+
+// One row of a packed matrix as floats.
+inline void decodeRow(int format, const uint8_t* matrix, int64_t columns, int64_t row, float* out) {
+  if (format == F32) {
+    memcpy(out, matrix + row * columns * 4, static_cast<size_t>(columns) * 4);
+    return;
+  }
+  if (format == F16 || format == BF16) {
+    const uint8_t* p = matrix + row * columns * 2;
+    for (int64_t k = 0; k < columns; k++) {
+      const uint16_t v = readU16(p + k * 2);
+      out[k] = format == F16 ? halfToFloat(v) : bitsToFloat(static_cast<uint32_t>(v) << 16);
+    }
+    return;
+  }
+  const Geometry g = kGeometry[format];
+  const uint8_t* panel = matrix + matrixBytes(format, row / kPanelRows * kPanelRows, columns);
+  for (int64_t k = 0; k < columns; k++)
+    out[k] = blockValue(format, panel + k / g.columns * g.bytes, static_cast<int>(row % kPanelRows), static_cast<int>(k % g.columns));
+}
+
+}  // namespace

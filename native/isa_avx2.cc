@@ -1,0 +1,7 @@
+// The kernels on the lanes of vec_avx2.h; compiled with that set's flags, and kept free of shared inline code.
+#include "vec_avx2.h"
+#include "kernels-inl.h"
+
+extern const Kernels kAvx2;
+constexpr Kernels table = tableOf("avx2");
+const Kernels kAvx2 = table;

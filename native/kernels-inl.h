@@ -1,0 +1,440 @@
+// Every kernel, written once over the sixteen lanes of a vec_*.h; each isa_*.cc includes it with its own.
+// No order of additions depends on the number of tokens, so a token's result never depends on its batch.
+#pragma once
+#include "format.h"
+#include "kernels.h"
+
+namespace {
+
+// ---- activations
+
+// Below this a group is stored as zeros: the reciprocal of its scale would overflow.
+constexpr float kTinyGroup = 1e-30f;
+
+void quantiseBlock(const float* x, ActBlock* out) {
+  for (int g = 0; g < 4; g++) {
+    const VF a = load(x + g * 32), b = load(x + g * 32 + 16);
+    const float largest = maxLanes(maxOf(abs(a), abs(b)));
+    const bool tiny = !(largest > kTinyGroup);
+    const VF inverse = set1(tiny ? 0.0f : 127.0f / largest);
+    storeBytes(out->low + g * 16, toInt(mul(a, inverse)));
+    storeBytes(out->high + g * 16, toInt(mul(b, inverse)));
+    for (int i = 0; i < 4; i++) out->scale[g * 4 + i] = tiny ? 0.0f : largest / 127.0f;
+  }
+  const VI low = dot(zeroInt(), ones(), loadBytes(out->low));
+  const VI both = dot(low, ones(), loadBytes(out->high));
+  storeInt(out->lowSum, low);
+  storeInt(out->sum, both);
+  store(out->scaledSum, mul(load(out->scale), toFloat(both)));
+}
+
+void quantise(const float* x, int columns, ActBlock* out) {
+  const int whole = columns / kHalf;
+  for (int b = 0; b < whole; b++) quantiseBlock(x + b * kHalf, out + b);
+  if (whole * kHalf == columns) return;
+  alignas(64) float tail[kHalf] = {};
+  memcpy(tail, x + whole * kHalf, static_cast<size_t>(columns - whole * kHalf) * 4);
+  quantiseBlock(tail, out + whole);
+}
+
+// ---- packed matrices
+
+// 128 weights of one row, ready for the dot products: codes in half order, scales spread over the lanes.
+template <int format> struct RowHalf {
+  VB low, high;
+  VF a, b;  // q4_k, q5_k: scale, min; q6_k: scale of low, of high
+};
+template <> struct RowHalf<Q4_0> { VB low, high; VF a; };
+template <> struct RowHalf<Q8_0> { VB low, high; VF a; };
+
+// What all rows share of one activation block.
+struct Act {
+  VB low, high;
+  VI start, highStart;
+  VF scale, scaledSum;
+};
+
+template <int format> inline Act loadAct(const ActBlock* x) {
+  Act act;
+  act.low = loadBytes(x->low);
+  act.high = loadBytes(x->high);
+  act.scale = load(x->scale);
+  if constexpr (format == Q4_0) act.start = minusShifted<3>(loadInt(x->sum));
+  if constexpr (format == Q8_0) act.start = signedStart(loadInt(x->sum));
+  if constexpr (format == Q4_K || format == Q5_K) act.scaledSum = load(x->scaledSum);
+  if constexpr (format == Q6_K) {
+    const VI low = loadInt(x->lowSum);
+    act.start = minusShifted<5>(low);
+    act.highStart = minusShifted<5>(subInt(loadInt(x->sum), low));
+  }
+  return act;
+}
+
+template <int format> inline VF accumulate(const RowHalf<format>& w, const Act& x, VF acc) {
+  if constexpr (format == Q4_0) {
+    return fma(toFloat(dot(dot(x.start, w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
+  } else if constexpr (format == Q8_0) {
+    return fma(toFloat(dotSigned(dotSigned(x.start, w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
+  } else if constexpr (format == Q6_K) {
+    acc = fma(toFloat(dot(x.start, w.low, x.low)), mul(w.a, x.scale), acc);
+    return fma(toFloat(dot(x.highStart, w.high, x.high)), mul(w.b, x.scale), acc);
+  } else {
+    acc = fma(toFloat(dot(dot(zeroInt(), w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
+    return fnma(w.b, x.scaledSum, acc);
+  }
+}
+
+template <int format> constexpr int halvesPerBlock() { return kGeometry[format].columns / kHalf; }
+
+template <int format, int h> inline void unpackHalf(const uint8_t* block, int row, VF scales, RowHalf<format>& out) {
+  const VB both = loadBytes(block + h * 1024 + row * 64);
+  out.low = lowNibbles(both);
+  out.high = highNibbles(both);
+  if constexpr (format == Q5_K) {
+    const uint8_t* fifth = block + kQ5kFifth + row * 32 + h * 16;
+    out.low = withFifth(out.low, fifth);
+    out.high = withFifth(out.high, fifth + 8);
+  }
+  if constexpr (format == Q6_K) {
+    const VB upper = loadBytes(block + kQ6kUpper + row * 64);
+    out.low = withUpper<h * 4>(out.low, upper);
+    out.high = withUpper<h * 4 + 2>(out.high, upper);
+    out.a = expand<h * 8, 2>(scales);
+    out.b = expand<h * 8 + 1, 2>(scales);
+  } else {
+    out.a = expand<h * 4, 1>(scales);
+    out.b = expand<8 + h * 4, 1>(scales);
+  }
+}
+
+// One row of one block, as its one or two halves.
+template <int format> inline void unpackRow(const uint8_t* block, int row, RowHalf<format>* out) {
+  if constexpr (format == Q4_0) {
+    const VB both = loadBytes(block + row * 64);
+    out->low = lowNibbles(both);
+    out->high = highNibbles(both);
+    out->a = expandHalf4(block + kQ4Scales + row * 8);
+  } else if constexpr (format == Q8_0) {
+    out->low = loadBytes(block + row * 128);
+    out->high = loadBytes(block + row * 128 + 64);
+    out->a = expandHalf4(block + kQ8Scales + row * 8);
+  } else {
+    VF scales;
+    if constexpr (format == Q6_K) {
+      scales = q6Scales(block + kQ6kScales + row * 16, halfAt(block + kQ6kD + row * 2));
+    } else {
+      const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
+      scales = kScales(s + kQ4kSmall + row * 8, readU32(s + kQ4kLarge + row * 4), halfAt(s + kQ4kD + row * 2),
+                       halfAt(s + kQ4kDmin + row * 2));
+    }
+    unpackHalf<format, 0>(block, row, scales, out[0]);
+    unpackHalf<format, 1>(block, row, scales, out[1]);
+  }
+}
+
+// How far ahead of the loads a panel is fetched: far enough to cover memory latency at full rate.
+constexpr int kPrefetchBytes = 4096;
+
+// One panel, one token: weights go from memory through registers once.
+template <int format> void gemv(const uint8_t* panel, int columns, const ActBlock* x, float* out) {
+  constexpr Geometry g = kGeometry[format];
+  constexpr int halves = halvesPerBlock<format>(), rowBytes = g.bytes / 16;
+  VF acc[16];
+  for (int r = 0; r < 16; r++) acc[r] = zero();
+  const int blocks = (columns + g.columns - 1) / g.columns;
+  for (int b = 0; b < blocks; b++, panel += g.bytes, x += halves) {
+    Act act[halves];
+    for (int h = 0; h < halves; h++) act[h] = loadAct<format>(x + h);
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++) {
+      for (int line = r * rowBytes / 64; line < (r + 1) * rowBytes / 64; line++) prefetch(panel + kPrefetchBytes + line * 64);
+      RowHalf<format> w[halves];
+      unpackRow<format>(panel, r, w);
+      for (int h = 0; h < halves; h++) acc[r] = accumulate<format>(w[h], act[h], acc[r]);
+    }
+  }
+  sumLanes16(acc, out);
+}
+
+// rows x tokens of an unpacked panel; w is [half][16 rows], already at the tile's first row.
+template <int format, int rows, int tokens>
+inline void gemmTile(const RowHalf<format>* w, int halves, const ActBlock* const* x, float* out) {
+  VF acc[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows * tokens; i++) acc[i] = zero();
+  for (int h = 0; h < halves; h++, w += 16) {
+    Act act[tokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; t++) act[t] = loadAct<format>(x[t] + h);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+      for (int t = 0; t < tokens; t++) acc[t * rows + r] = accumulate<format>(w[r], act[t], acc[t * rows + r]);
+    }
+  }
+  if constexpr (rows * tokens == 16) {
+    alignas(64) float sums[16];
+    sumLanes16(acc, sums);
+    for (int t = 0; t < tokens; t++) memcpy(out + t * 16, sums + t * rows, rows * 4);
+  } else {
+    for (int t = 0; t < tokens; t++)
+      for (int r = 0; r < rows; r++) out[t * 16 + r] = sumLanes(acc[t * rows + r]);
+  }
+}
+
+template <int format> void unpackPanel(const uint8_t* panel, int blocks, RowHalf<format>* out) {
+  constexpr Geometry g = kGeometry[format];
+  constexpr int halves = halvesPerBlock<format>();
+  for (int b = 0; b < blocks; b++, panel += g.bytes, out += 16 * halves) {
+    for (int r = 0; r < 16; r++) {
+      RowHalf<format> w[halves];
+      unpackRow<format>(panel, r, w);
+      for (int h = 0; h < halves; h++) out[h * 16 + r] = w[h];
+    }
+  }
+}
+
+// Tokens whose activations stay in the second-level cache while the panels pass over them.
+constexpr int kTokenBlock = 64;
+// From this many tokens on, unpacking first is cheaper than unpacking for each.
+constexpr int kUnpackTokens = 3;
+
+template <int format>
+void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, float* out, uint8_t* scratch) {
+  constexpr Geometry g = kGeometry[format];
+  const int blocks = (columns + g.columns - 1) / g.columns, halves = blocks * halvesPerBlock<format>();
+  const int64_t panelBytes = static_cast<int64_t>(blocks) * g.bytes;
+  if (tokens < kUnpackTokens) {
+    for (int p = 0; p < panels; p++)
+      for (int t = 0; t < tokens; t++) gemv<format>(first + p * panelBytes, columns, x[t], out + (p * tokens + t) * 16);
+    return;
+  }
+  RowHalf<format>* unpacked = reinterpret_cast<RowHalf<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
+  for (int p = 0; p < panels; p++) unpackPanel<format>(first + p * panelBytes, blocks, unpacked + p * halves * 16);
+  for (int t0 = 0; t0 < tokens; t0 += kTokenBlock) {
+    const int t1 = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
+    for (int p = 0; p < panels; p++) {
+      for (int r = 0; r < 16; r += kGemmRows) {
+        const RowHalf<format>* w = unpacked + p * halves * 16 + r;
+        float* o = out + p * tokens * 16 + r;
+        int t = t0;
+        for (; t + kGemmTokens <= t1; t += kGemmTokens)
+          gemmTile<format, kGemmRows, kGemmTokens>(w, halves, x + t, o + t * 16);
+        for (; t < t1; t++) gemmTile<format, kGemmRows, 1>(w, halves, x + t, o + t * 16);
+      }
+    }
+  }
+}
+
+void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, float* out, uint8_t* scratch) {
+  switch (format) {
+    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, out, scratch);
+    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, out, scratch);
+    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, out, scratch);
+    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, out, scratch);
+    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, out, scratch);
+  }
+}
+
+// ---- plain matrices
+
+template <int format> inline VF plain16(const uint8_t* row, int k) {
+  if constexpr (format == F32) return load(reinterpret_cast<const float*>(row) + k);
+  if constexpr (format == F16) return loadHalf(reinterpret_cast<const uint16_t*>(row) + k);
+  return loadBf16(reinterpret_cast<const uint16_t*>(row) + k);
+}
+
+template <int format, int tokens>
+inline void plainTile(const uint8_t* row, int columns, const float* const* x, float* out, int outStride) {
+  VF acc[tokens];
+  for (int t = 0; t < tokens; t++) acc[t] = zero();
+  for (int k = 0; k < columns; k += 16) {
+    const VF w = plain16<format>(row, k);
+    for (int t = 0; t < tokens; t++) acc[t] = fma(w, load(x[t] + k), acc[t]);
+  }
+  for (int t = 0; t < tokens; t++) out[t * outStride] = sumLanes(acc[t]);
+}
+
+template <int format>
+void plainFormat(const uint8_t* weights, int columns, int row0, int row1, const float* const* x, int tokens, float* out, int outStride) {
+  const int64_t rowBytes = static_cast<int64_t>(columns) * kGeometry[format].bytes;
+  for (int r = row0; r < row1; r++) {
+    const uint8_t* row = weights + r * rowBytes;
+    float* o = out + (r - row0);
+    int t = 0;
+    for (; t + 4 <= tokens; t += 4) plainTile<format, 4>(row, columns, x + t, o + t * outStride, outStride);
+    for (; t < tokens; t++) plainTile<format, 1>(row, columns, x + t, o + t * outStride, outStride);
+  }
+}
+
+void matmulPlain(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x, int tokens, float* out, int outStride) {
+  if (format == F32) return plainFormat<F32>(weights, columns, row0, row1, x, tokens, out, outStride);
+  if (format == F16) return plainFormat<F16>(weights, columns, row0, row1, x, tokens, out, outStride);
+  return plainFormat<BF16>(weights, columns, row0, row1, x, tokens, out, outStride);
+}
+
+// ---- vectors
+
+inline float squareRoot(float x) { return __builtin_sqrtf(x); }
+
+inline float rmsFactor(const float* x, int n, float epsilon) {
+  VF squares = zero();
+  for (int i = 0; i < n; i += 16) squares = fma(load(x + i), load(x + i), squares);
+  return 1.0f / squareRoot(sumLanes(squares) / static_cast<float>(n) + epsilon);
+}
+
+void rmsNorm(const float* x, const float* weight, int n, float epsilon, float* out) {
+  const VF factor = set1(rmsFactor(x, n, epsilon));
+  for (int i = 0; i < n; i += 16) store(out + i, mul(mul(load(x + i), factor), load(weight + i)));
+}
+
+void normRope(float* head, const float* weight, const float* cos, const float* sin, int headDim, float epsilon) {
+  rmsNorm(head, weight, headDim, epsilon, head);
+  const int half = headDim / 2;
+  for (int i = 0; i < half; i += 16) {
+    const VF a = load(head + i), b = load(head + half + i), c = load(cos + i), s = load(sin + i);
+    store(head + i, fnma(b, s, mul(a, c)));
+    store(head + half + i, fma(a, s, mul(b, c)));
+  }
+}
+
+void storeHalfRow(const float* x, int n, uint16_t* out) {
+  for (int i = 0; i < n; i += 16) storeHalf16(out + i, load(x + i));
+}
+
+// e^x for x <= 0 to about 1 ulp: 2^n times a polynomial in the rest (Taylor to the 6th order over |r| <= ln 2 / 2).
+inline VF exponential(VF x) {
+  x = maxOf(x, set1(-87.0f));
+  x = minOf(x, set1(87.0f));
+  const VI n = toInt(mul(x, set1(1.44269504088896341f)));
+  const VF nf = toFloat(n);
+  VF r = fnma(nf, set1(0.693359375f), x);  // ln 2 in two parts: the first has few bits, so this is exact
+  r = fnma(nf, set1(-2.12194440e-4f), r);
+  VF p = set1(1.0f / 720.0f);
+  p = fma(p, r, set1(1.0f / 120.0f));
+  p = fma(p, r, set1(1.0f / 24.0f));
+  p = fma(p, r, set1(1.0f / 6.0f));
+  p = fma(p, r, set1(0.5f));
+  p = fma(p, r, set1(1.0f));
+  p = fma(p, r, set1(1.0f));
+  return mul(p, pow2(n));
+}
+
+void siluMultiply(float* gate, const float* up, int n) {
+  const VF one = set1(1.0f);
+  for (int i = 0; i < n; i += 16) {
+    const VF g = load(gate + i), e = exponential(sub(zero(), g));
+    store(gate + i, mul(div(g, add(one, e)), load(up + i)));
+  }
+}
+
+void addWeighted(float* y, const float* const* x, const float* weight, int count, int n) {
+  for (int i = 0; i < n; i += 16) {
+    VF sum = zero();
+    for (int j = 0; j < count; j++) sum = fma(set1(weight[j]), load(x[j] + i), sum);
+    store(y + i, add(load(y + i), sum));
+  }
+}
+
+// ---- attention
+
+constexpr float kMasked = -1e30f;
+
+// Scores of one page: [group][kPageTokens]; keys beyond the context are masked.
+template <int chunks> inline void pageScores(const float* q, int group, const uint16_t* keys, int count, float* scores) {
+  for (int t = 0; t < count; t++) {
+    VF k[chunks];
+    for (int c = 0; c < chunks; c++) k[c] = loadHalf(keys + (t * chunks + c) * 16);
+    for (int g = 0; g < group; g++) {
+      VF s = mul(load(q + g * chunks * 16), k[0]);
+      for (int c = 1; c < chunks; c++) s = fma(load(q + (g * chunks + c) * 16), k[c], s);
+      scores[g * kPageTokens + t] = sumLanes(s);
+    }
+  }
+  for (int g = 0; g < group; g++)
+    for (int t = count; t < kPageTokens; t++) scores[g * kPageTokens + t] = kMasked;
+}
+
+// out += probabilities of one page times its values, 32 columns of the head at a time.
+inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, float* out) {
+  for (int g0 = 0; g0 < group; g0 += 4) {
+    const int g1 = g0 + 4 < group ? g0 + 4 : group;
+    for (int d = 0; d < headDim; d += 16) {
+      VF acc[4];
+      for (int g = g0; g < g1; g++) acc[g - g0] = load(out + g * headDim + d);
+      for (int t = 0; t < count; t++) {
+        const VF v = loadHalf(values + t * headDim + d);
+        for (int g = g0; g < g1; g++) acc[g - g0] = fma(set1(p[g * kPageTokens + t]), v, acc[g - g0]);
+      }
+      for (int g = g0; g < g1; g++) store(out + g * headDim + d, acc[g - g0]);
+    }
+  }
+}
+
+// Online softmax, page by page in order (Milakov and Gimelshein 2018), so that the result does not depend on chunking.
+template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, float* out) {
+  constexpr int headDim = chunks * 16;
+  alignas(64) float scores[kMaxGroup * kPageTokens];
+  float largest[kMaxGroup], total[kMaxGroup];
+  for (int g = 0; g < group; g++) largest[g] = kMasked, total[g] = 0;
+  memset(out, 0, static_cast<size_t>(group) * headDim * 4);
+  for (int start = 0; start < context; start += kPageTokens, pages++) {
+    const int count = context - start < kPageTokens ? context - start : kPageTokens;
+    pageScores<chunks>(q, group, pages->keys, count, scores);
+    for (int g = 0; g < group; g++) {
+      float* s = scores + g * kPageTokens;
+      VF m = set1(largest[g]);
+      for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
+      const float next = maxLanes(m);
+      for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
+      // A masked score weighs nothing at all, not the smallest exponential.
+      for (int t = count; t < kPageTokens; t++) s[t] = 0;
+      VF sum = zero();
+      for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
+      float shrink[16];
+      store(shrink, exponential(set1(largest[g] - next)));
+      total[g] = total[g] * shrink[0] + sumLanes(sum);
+      largest[g] = next;
+      for (int c = 0; c < chunks; c++) {
+        float* o = out + g * headDim + c * 16;
+        store(o, mul(load(o), set1(shrink[0])));
+      }
+    }
+    pageValues(scores, group, headDim, pages->values, count, out);
+  }
+  for (int g = 0; g < group; g++) {
+    const VF inverse = set1(1.0f / total[g]);
+    for (int c = 0; c < chunks; c++) {
+      float* o = out + g * headDim + c * 16;
+      store(o, mul(load(o), inverse));
+    }
+  }
+}
+
+void attend(const float* q, int group, int headDim, const KvPage* pages, int context, float* out) {
+  switch (headDim) {
+    case 32: return attendChunks<2>(q, group, pages, context, out);
+    case 64: return attendChunks<4>(q, group, pages, context, out);
+    default: return attendChunks<8>(q, group, pages, context, out);
+  }
+}
+
+uint64_t readAll(const uint8_t* p, int64_t bytes) {
+  VI a = zeroInt(), b = a, c = a, d = a;
+  for (int64_t i = 0; i + 256 <= bytes; i += 256) {
+    const int32_t* w = reinterpret_cast<const int32_t*>(p + i);
+    a = addInt(a, loadInt(w)), b = addInt(b, loadInt(w + 16));
+    c = addInt(c, loadInt(w + 32)), d = addInt(d, loadInt(w + 48));
+  }
+  alignas(64) int32_t sums[16];
+  storeInt(sums, addInt(addInt(a, b), addInt(c, d)));
+  uint64_t total = 0;
+  for (int i = 0; i < 16; i++) total += static_cast<uint32_t>(sums[i]);
+  return total;
+}
+
+constexpr Kernels tableOf(const char* name) {
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, attend, siluMultiply, addWeighted, readAll};
+}
+
+}  // namespace

@@ -1,0 +1,60 @@
+// The table of kernels that each instruction set fills in. A kernel works on one thread's share: it knows
+// pointers and sizes; never threads, layers or files. All sets give the same bits: the same 16 lanes, the same
+// order of operations, fused multiply-adds only where written.
+#pragma once
+#include <cstdint>
+
+// Activations of 128 columns, int8 in groups of 32, in the half order of format.h. Lanes 4g..4g+3 belong to group g.
+struct alignas(64) ActBlock {
+  int8_t low[64];
+  int8_t high[64];
+  int32_t sum[16];       // over the 4 + 4 values of a lane
+  float scale[16];       // the group's scale, four times each
+  float scaledSum[16];   // scale * sum
+  int32_t lowSum[16];    // over the 4 values of a lane in `low`
+};
+
+// Key and value rows of one head in a page: half floats [pageTokens][headDim].
+struct KvPage {
+  const uint16_t* keys;
+  const uint16_t* values;
+};
+
+constexpr int kPageTokens = 128;
+constexpr int kMaxGroup = 16;  // query heads of one key/value head
+constexpr int kMaxTopK = 64;
+
+struct Kernels {
+  const char* name;
+  // x [columns] -> ceil(columns / 128) blocks; the tail is zero.
+  void (*quantise)(const float* x, int columns, ActBlock* out);
+  // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
+  void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
+  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16].
+  // scratch: scratchBytes(columns).
+  void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
+                 float* out, uint8_t* scratch);
+  // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
+  void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
+                      int tokens, float* out, int outStride);
+  // Norm of one head, then rotation of (i, i + headDim / 2) by the row's cos and sin.
+  void (*normRope)(float* head, const float* weight, const float* cos, const float* sin, int headDim, float epsilon);
+  void (*storeHalf)(const float* x, int n, uint16_t* out);
+  // One row of `group` query heads [group][headDim], already scaled, over `context` tokens: out [group][headDim].
+  void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, float* out);
+  // gate = silu(gate) * up
+  void (*siluMultiply)(float* gate, const float* up, int n);
+  // y += sum over i of weight[i] * x[i]
+  void (*addWeighted)(float* y, const float* const* x, const float* weight, int count, int n);
+  // Sums 64-byte words, widest loads: the read bandwidth probe.
+  uint64_t (*readAll)(const uint8_t* p, int64_t bytes);
+};
+
+// Panels one matmul call may take, and the memory it needs for them.
+constexpr int kMaxPanels = 4;
+constexpr int64_t scratchBytes(int64_t columns) { return kMaxPanels * 16 * ((columns + 255) / 256 * 2) * 256 + 64; }
+
+// The best set this CPU has, or the named one if it has it; nullptr otherwise.
+const Kernels* kernelsFor(const char* name);
+// The names of the sets this CPU has, best first, separated by spaces.
+const char* kernelNames();

@@ -1,0 +1,153 @@
+// A file mapped for reading, and zeroed memory on huge pages where the system gives them.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+class MappedFile {
+ public:
+  MappedFile() = default;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  // Empty on success, else the system's words.
+  std::string open(const char* path) {
+#ifdef _WIN32
+    HANDLE file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+    if (file == INVALID_HANDLE_VALUE) return "cannot open: error " + std::to_string(GetLastError());
+    LARGE_INTEGER size;
+    GetFileSizeEx(file, &size);
+    HANDLE mapping = CreateFileMappingA(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
+    CloseHandle(file);
+    if (!mapping) return "cannot map: error " + std::to_string(GetLastError());
+    data_ = static_cast<const uint8_t*>(MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0));
+    CloseHandle(mapping);
+    if (!data_) return "cannot map: error " + std::to_string(GetLastError());
+    bytes_ = size.QuadPart;
+#else
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return std::string("cannot open: ") + strerror(errno);
+    struct stat info;
+    if (fstat(fd, &info) != 0 || info.st_size <= 0) {
+      ::close(fd);
+      return "cannot map: the file is empty";
+    }
+    void* p = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    const int failure = errno;
+    ::close(fd);
+    if (p == MAP_FAILED) return std::string("cannot map: ") + strerror(failure);
+    data_ = static_cast<const uint8_t*>(p);
+    bytes_ = info.st_size;
+    fill_ = std::thread([this] { fill(); });
+#endif
+    return {};
+  }
+
+  ~MappedFile() {
+    stop_ = true;
+    if (fill_.joinable()) fill_.join();
+    if (!data_) return;
+#ifdef _WIN32
+    UnmapViewOfFile(data_);
+#else
+    munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(bytes_));
+#endif
+  }
+
+  const uint8_t* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+#ifndef _WIN32
+  // Enters the pages into the page table ahead of the kernels: a fault for each 4 KB would cost them half their rate.
+  void fill() {
+    constexpr int64_t slice = 64 << 20;
+    for (int64_t at = 0; at < bytes_ && !stop_; at += slice) {
+      const int64_t n = bytes_ - at < slice ? bytes_ - at : slice;
+      void* p = const_cast<uint8_t*>(data_) + at;
+#ifdef MADV_POPULATE_READ
+      if (madvise(p, static_cast<size_t>(n), MADV_POPULATE_READ) == 0) continue;
+#endif
+      madvise(p, static_cast<size_t>(n), MADV_WILLNEED);
+    }
+  }
+#endif
+
+  const uint8_t* data_ = nullptr;
+  int64_t bytes_ = 0;
+  std::atomic<bool> stop_{false};
+  std::thread fill_;
+};
+
+// Zeroed memory, taken from the system page by page as it is first written. Null data where there is none.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { release(); }
+
+  bool allocate(int64_t bytes) {
+    release();
+#ifdef _WIN32
+    base_ = VirtualAlloc(nullptr, static_cast<SIZE_T>(bytes), MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    if (!base_) return false;
+    data_ = static_cast<uint8_t*>(base_);
+#else
+    const int64_t total = bytes + kHugePage;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+    flags |= MAP_NORESERVE;
+#endif
+    base_ = mmap(nullptr, static_cast<size_t>(total), PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (base_ == MAP_FAILED) {
+      base_ = nullptr;
+      return false;
+    }
+    total_ = total;
+    data_ = reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(base_) + kHugePage - 1) & ~static_cast<uintptr_t>(kHugePage - 1));
+#ifdef MADV_HUGEPAGE
+    madvise(data_, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+#endif
+#endif
+    bytes_ = bytes;
+    return true;
+  }
+
+  uint8_t* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr int64_t kHugePage = 2 << 20;
+
+  void release() {
+    if (!base_) return;
+#ifdef _WIN32
+    VirtualFree(base_, 0, MEM_RELEASE);
+#else
+    munmap(base_, static_cast<size_t>(total_));
+#endif
+    base_ = nullptr;
+    data_ = nullptr;
+    bytes_ = 0;
+  }
+
+  void* base_ = nullptr;
+  uint8_t* data_ = nullptr;
+  int64_t bytes_ = 0, total_ = 0;
+};

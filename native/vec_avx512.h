@@ -1,0 +1,131 @@
+// Sixteen lanes on AVX-512 with VNNI.
+#pragma once
+#include <immintrin.h>
+#include <cstdint>
+
+namespace {
+
+using VF = __m512;   // 16 floats
+using VI = __m512i;  // 16 int32
+using VB = __m512i;  // 64 bytes
+
+constexpr int kGemmRows = 8, kGemmTokens = 2;
+
+inline VF zero() { return _mm512_setzero_ps(); }
+inline VF set1(float x) { return _mm512_set1_ps(x); }
+inline VF load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, VF v) { _mm512_storeu_ps(p, v); }
+inline VF add(VF a, VF b) { return _mm512_add_ps(a, b); }
+inline VF sub(VF a, VF b) { return _mm512_sub_ps(a, b); }
+inline VF mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
+inline VF div(VF a, VF b) { return _mm512_div_ps(a, b); }
+inline VF maxOf(VF a, VF b) { return _mm512_max_ps(a, b); }
+inline VF minOf(VF a, VF b) { return _mm512_min_ps(a, b); }
+inline VF abs(VF a) { return _mm512_abs_ps(a); }
+inline VF fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+inline VF fnma(VF a, VF b, VF c) { return _mm512_fnmadd_ps(a, b, c); }
+
+// Fold by 8, 4, 2, 1 lanes.
+inline float sumLanes(VF v) {
+  const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_shuffle_ps(c, c, 1)));
+}
+inline float maxLanes(VF v) { return _mm512_reduce_max_ps(v); }
+
+// sumLanes of 16 vectors at once, in the same order of additions.
+inline void sumLanes16(const VF* v, float* out) {
+  VF a[8], b[4], c[2];
+  for (int i = 0; i < 8; i++)  // [v(i) folded to 8 | v(i+8) folded to 8]
+    a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 8], 0x44), _mm512_shuffle_f32x4(v[i], v[i + 8], 0xee));
+  for (int i = 0; i < 4; i++)  // 128-bit lanes: i, i+8, i+4, i+12, folded to 4
+    b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd));
+  for (int i = 0; i < 2; i++)  // within a lane: first two folded of b(i), then of b(i+2)
+    c[i] = _mm512_add_ps(_mm512_shuffle_ps(b[i], b[i + 2], 0x44), _mm512_shuffle_ps(b[i], b[i + 2], 0xee));
+  const VF d = _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xdd));
+  // lane L, place p holds vector (p: 0, 2, 1, 3) + (L: 0, 8, 4, 12)
+  const __m512i order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+  _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, d));
+}
+
+inline VF loadHalf(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void storeHalf16(uint16_t* p, VF v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline VF loadBf16(const uint16_t* p) {
+  const __m512i w = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
+}
+
+inline VI zeroInt() { return _mm512_setzero_si512(); }
+inline VI loadInt(const int32_t* p) { return _mm512_load_si512(p); }
+inline void storeInt(int32_t* p, VI v) { _mm512_store_si512(p, v); }
+inline VF toFloat(VI v) { return _mm512_cvtepi32_ps(v); }
+inline VI toInt(VF v) { return _mm512_cvtps_epi32(v); }
+inline VI addInt(VI a, VI b) { return _mm512_add_epi32(a, b); }
+inline VI subInt(VI a, VI b) { return _mm512_sub_epi32(a, b); }
+template <int bits> inline VI minusShifted(VI v) { return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(v, bits)); }
+inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
+inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
+
+inline VB loadBytes(const void* p) { return _mm512_loadu_si512(p); }
+inline VB ones() { return _mm512_set1_epi8(1); }
+inline VB lowNibbles(VB v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
+inline VB highNibbles(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
+inline VB withFifth(VB v, const uint8_t* mask) {
+  uint64_t bits;
+  __builtin_memcpy(&bits, mask, 8);
+  return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(16));
+}
+// Bits `shift`, `shift` + 1 of each byte, moved to bits 4 and 5.
+template <int shift> inline VB withUpper(VB v, VB plane) {
+  const VB moved = shift < 4 ? _mm512_slli_epi16(plane, shift < 4 ? 4 - shift : 0) : _mm512_srli_epi16(plane, shift >= 4 ? shift - 4 : 0);
+  return _mm512_or_si512(v, _mm512_and_si512(moved, _mm512_set1_epi8(0x30)));
+}
+
+// Each lane: acc + the dot product of four unsigned weights with four signed activations, exact.
+inline VI dot(VI acc, VB weights, VB x) { return _mm512_dpbusd_epi32(acc, weights, x); }
+// The same for signed weights; acc starts from signedStart.
+inline VI signedStart(VI sum) { return minusShifted<7>(sum); }
+inline VI dotSigned(VI acc, VB weights, VB x) {
+  return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);
+}
+
+// Lanes 4i..4i+3 = v[start + i * stride].
+template <int start, int stride> inline VF expand(VF v) {
+  constexpr int a = start, b = start + stride, c = start + 2 * stride, d = start + 3 * stride;
+  return _mm512_permutexvar_ps(_mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d), v);
+}
+// The same of four half floats.
+inline VF expandHalf4(const uint8_t* p) {
+  const __m128 v = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return expand<0, 1>(_mm512_castps128_ps512(v));
+}
+// q4_k, q5_k: [d * scale[8] | dmin * min[8]]
+inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(small));
+  const VI twice = _mm512_cvtepu8_epi32(_mm_unpacklo_epi64(bytes, bytes));
+  const VI low = _mm512_and_si512(_mm512_srlv_epi32(twice, _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4)),
+                                  _mm512_set1_epi32(15));
+  const VI shifts = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const VI high = _mm512_and_si512(_mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(large)), shifts), _mm512_set1_epi32(3));
+  const VF factor = _mm512_mask_blend_ps(0xff00, _mm512_set1_ps(d), _mm512_set1_ps(dmin));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 4))), factor);
+}
+// q6_k: d * scale[16]
+inline VF q6Scales(const uint8_t* scales, float d) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), _mm512_set1_ps(d));
+}
+inline float halfAt(const uint8_t* p) {
+  uint16_t h;
+  __builtin_memcpy(&h, p, 2);
+  return _cvtsh_ss(h);
+}
+
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+}  // namespace

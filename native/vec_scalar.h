@@ -1,0 +1,128 @@
+// Sixteen lanes in plain C++: the specification of the other sets, and what runs where no other set can.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include "format.h"
+
+namespace {
+
+struct VF { float v[16]; };
+struct VI { int32_t v[16]; };
+struct VB { uint8_t v[64]; };
+
+constexpr int kGemmRows = 2, kGemmTokens = 1;
+
+template <class F> inline VF lanes(F f) {
+  VF r;
+  for (int i = 0; i < 16; i++) r.v[i] = f(i);
+  return r;
+}
+template <class F> inline VI intLanes(F f) {
+  VI r;
+  for (int i = 0; i < 16; i++) r.v[i] = f(i);
+  return r;
+}
+template <class F> inline VB byteLanes(F f) {
+  VB r;
+  for (int i = 0; i < 64; i++) r.v[i] = static_cast<uint8_t>(f(i));
+  return r;
+}
+
+inline VF zero() { return {}; }
+inline VF set1(float x) { return lanes([&](int) { return x; }); }
+inline VF load(const float* p) { return lanes([&](int i) { return p[i]; }); }
+inline void store(float* p, const VF& v) { memcpy(p, v.v, 64); }
+inline VF add(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] + b.v[i]; }); }
+inline VF sub(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] - b.v[i]; }); }
+inline VF mul(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] * b.v[i]; }); }
+inline VF div(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] / b.v[i]; }); }
+inline VF maxOf(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline VF minOf(const VF& a, const VF& b) { return lanes([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
+inline VF abs(const VF& a) { return lanes([&](int i) { return bitsToFloat(floatToBits(a.v[i]) & 0x7fffffff); }); }
+inline VF fma(const VF& a, const VF& b, const VF& c) { return lanes([&](int i) { return fmaf(a.v[i], b.v[i], c.v[i]); }); }
+inline VF fnma(const VF& a, const VF& b, const VF& c) { return lanes([&](int i) { return fmaf(-a.v[i], b.v[i], c.v[i]); }); }
+
+inline float sumLanes(VF v) {
+  for (int width = 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; i++) v.v[i] += v.v[i + width];
+  return v.v[0];
+}
+inline float maxLanes(const VF& v) {
+  float m = v.v[0];
+  for (int i = 1; i < 16; i++) m = v.v[i] > m ? v.v[i] : m;
+  return m;
+}
+inline void sumLanes16(const VF* v, float* out) {
+  for (int i = 0; i < 16; i++) out[i] = sumLanes(v[i]);
+}
+
+inline VF loadHalf(const uint16_t* p) { return lanes([&](int i) { return halfToFloat(p[i]); }); }
+inline void storeHalf16(uint16_t* p, const VF& v) {
+  for (int i = 0; i < 16; i++) p[i] = floatToHalf(v.v[i]);
+}
+inline VF loadBf16(const uint16_t* p) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(p[i]) << 16); }); }
+
+inline VI zeroInt() { return {}; }
+inline VI loadInt(const int32_t* p) { return intLanes([&](int i) { return p[i]; }); }
+inline void storeInt(int32_t* p, const VI& v) { memcpy(p, v.v, 64); }
+inline VF toFloat(const VI& v) { return lanes([&](int i) { return static_cast<float>(v.v[i]); }); }
+inline VI toInt(const VF& v) { return intLanes([&](int i) { return static_cast<int32_t>(nearbyintf(v.v[i])); }); }
+inline VI addInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] + b.v[i]; }); }
+inline VI subInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] - b.v[i]; }); }
+template <int bits> inline VI minusShifted(const VI& v) { return intLanes([&](int i) { return -(v.v[i] * (1 << bits)); }); }
+inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
+inline void storeBytes(int8_t* p, const VI& v) {
+  for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
+}
+
+inline VB loadBytes(const void* p) {
+  VB r;
+  memcpy(r.v, p, 64);
+  return r;
+}
+inline VB ones() { return byteLanes([](int) { return 1; }); }
+inline VB lowNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] & 15; }); }
+inline VB highNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] >> 4; }); }
+inline VB withFifth(const VB& b, const uint8_t* mask) {
+  return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << 4; });
+}
+template <int shift> inline VB withUpper(const VB& b, const VB& plane) {
+  return byteLanes([&](int i) { return b.v[i] | ((plane.v[i] >> shift) & 3) << 4; });
+}
+
+inline VI dot(const VI& acc, const VB& w, const VB& x) {
+  return intLanes([&](int i) {
+    int32_t s = acc.v[i];
+    for (int j = 4 * i; j < 4 * i + 4; j++) s += w.v[j] * static_cast<int8_t>(x.v[j]);
+    return s;
+  });
+}
+inline VI signedStart(const VI&) { return {}; }
+inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {
+  return intLanes([&](int i) {
+    int32_t s = acc.v[i];
+    for (int j = 4 * i; j < 4 * i + 4; j++) s += static_cast<int8_t>(w.v[j]) * static_cast<int8_t>(x.v[j]);
+    return s;
+  });
+}
+
+template <int start, int stride> inline VF expand(const VF& v) {
+  return lanes([&](int i) { return v.v[start + i / 4 * stride]; });
+}
+inline VF expandHalf4(const uint8_t* p) {
+  return lanes([&](int i) { return halfToFloat(readU16(p + i / 4 * 2)); });
+}
+inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
+  return lanes([&](int i) {
+    const int low = i < 8 ? small[i] & 15 : small[i - 8] >> 4;
+    return static_cast<float>(low | ((large >> (2 * i)) & 3) << 4) * (i < 8 ? d : dmin);
+  });
+}
+inline VF q6Scales(const uint8_t* scales, float d) {
+  return lanes([&](int i) { return static_cast<float>(static_cast<int8_t>(scales[i])) * d; });
+}
+inline float halfAt(const uint8_t* p) { return halfToFloat(readU16(p)); }
+
+inline void prefetch(const void*) {}
+
+}  // namespace

@@ -1,0 +1,285 @@
+// Step 5. The native backend: ops are recorded as numbers, `submit` hands them to the addon's own threads in one
+// call. Weights are mapped, never copied; the event loop is never blocked.
+
+import { availableParallelism } from "node:os"
+import { UserError, assert, messageOf } from "../../util/errors.ts"
+import { formats } from "../../weights/format.ts"
+import type { PackedTensor } from "../../weights/format.ts"
+import type { Backend, Batch, Experts, KvCache, KvShape, Rope, Routing, Tensor, Weight } from "../backend.ts"
+import { pageTokens } from "../backend.ts"
+import { loadAddon } from "./native.ts"
+import type { Addon, NativeEngine } from "./native.ts"
+import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
+import type { OpName } from "./plan.ts"
+
+export interface CpuOptions {
+  /** All cores where left out. */
+  threads?: number
+  /** Forces one instruction set; the environment variable A3B_ISA does the same. The best one where left out. */
+  isa?: string
+}
+
+/** Most outputs of one linear op. */
+const maxOutputs = 4
+const maxTopK = 64
+const maxGroup = 16
+
+/** Loads the addon and starts its threads; throws `unsupported` where there is no addon or no such instruction set. */
+export function loadCpuBackend(options: CpuOptions = {}): CpuBackend {
+  const threads = options.threads ?? availableParallelism()
+  if (!Number.isInteger(threads) || threads < 1 || threads > 512)
+    throw new UserError("bad-argument", `threads is ${threads}; it must be a whole number from 1 to 512`)
+  const addon = loadAddon()
+  const isa = options.isa ?? process.env.A3B_ISA ?? ""
+  try {
+    return new CpuBackend(addon, addon.create(threads, isa), threads)
+  } catch (error) {
+    throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
+  }
+}
+
+/** The instruction sets that this CPU has kernels for, best first. */
+export function instructionSets(): string[] {
+  return loadAddon().sets().split(" ")
+}
+
+export class CpuBackend implements Backend {
+  readonly name = "cpu"
+  readonly device: string
+  readonly threads: number
+  #addon: Addon
+  #engine: NativeEngine
+  #files = new Map<string, number>()
+  #ropes = new WeakMap<Rope, number>()
+  #formats: string[] = [] // by weight
+  #plan = new Plan()
+  #batch: Batch | undefined
+  #inputs: { tensor: Tensor; values: Float32Array }[] = []
+  #consumed: ReadonlySet<number> = new Set()
+  #freed = false
+
+  /** Use `loadCpuBackend`. */
+  constructor(addon: Addon, engine: NativeEngine, threads: number) {
+    this.#addon = addon
+    this.#engine = engine
+    this.threads = threads
+    this.device = addon.isa(engine)
+  }
+
+  weight(tensor: PackedTensor): Weight {
+    const [columns = 1, rows = 1, experts = 1] = tensor.shape.toReversed()
+    const plain = tensor.format === "f32" || tensor.format === "f16" || tensor.format === "bf16"
+    if (plain && columns % 16 !== 0)
+      throw new UserError(
+        "unsupported",
+        `${tensor.name} has ${columns} columns in ${tensor.format}; the cpu backend needs a multiple of 16: use --backend reference`,
+      )
+    const format = formats.indexOf(tensor.format)
+    const file = this.#file(tensor.path)
+    const id = this.#addon.weight(this.#engine, file, tensor.offset, format, experts, rows, columns)
+    this.#formats[id] = tensor.format
+    return { id, experts, rows, columns }
+  }
+
+  #file(path: string): number {
+    const known = this.#files.get(path)
+    if (known !== undefined) return known
+    try {
+      const file = this.#addon.mapFile(this.#engine, path)
+      this.#files.set(path, file)
+      return file
+    } catch (error) {
+      throw new UserError("bad-file", `${path}: ${messageOf(error)}`)
+    }
+  }
+
+  kvCache(shape: KvShape): KvCache {
+    if (![32, 64, 128].includes(shape.headDim))
+      throw new UserError(
+        "unsupported",
+        `head_dim is ${shape.headDim}; the cpu backend has kernels for 32, 64 and 128: use --backend reference`,
+      )
+    const id = this.#addon.kv(this.#engine, shape.layers, shape.pages, shape.kvHeads, shape.headDim)
+    if (id < 0)
+      throw new UserError(
+        "out-of-memory",
+        `no address space for a cache of ${shape.pages * pageTokens} tokens: ask for a shorter --context`,
+      )
+    return { id, shape }
+  }
+
+  begin(batch: Batch): void {
+    this.#plan = new Plan()
+    this.#batch = batch
+    this.#inputs = []
+  }
+
+  tensor(values: Float32Array, rows: number, columns: number): Tensor {
+    assert(values.length === rows * columns, `${values.length} values for ${rows} x ${columns}`)
+    const tensor = this.#plan.tensor(rows, columns)
+    this.#inputs.push({ tensor, values })
+    return tensor
+  }
+
+  #recorded(): Batch {
+    assert(this.#batch, "an op before begin")
+    return this.#batch
+  }
+
+  #make(op: OpName, rows: number, columns: number, reads: readonly Tensor[], ...words: number[]): Tensor {
+    for (const tensor of reads) assert(this.#plan.owns(tensor), `${op} reads a tensor of an earlier step`)
+    const out = this.#plan.tensor(rows, columns)
+    this.#plan.record(op, { makes: [out], reads }, out.id, ...words)
+    return out
+  }
+
+  #change(op: OpName, y: Tensor, reads: readonly Tensor[], ...words: number[]): void {
+    for (const tensor of [y, ...reads])
+      assert(this.#plan.owns(tensor), `${op} uses a tensor of an earlier step`)
+    this.#plan.record(op, { changes: [y], reads }, ...words)
+  }
+
+  #vector(weight: Weight): void {
+    assert(weight.rows === 1 && this.#formats[weight.id] === "f32", "a norm weight must be one f32 row")
+  }
+
+  embed(table: Weight): Tensor {
+    const { ids } = this.#recorded()
+    for (const id of ids) assert(id >= 0 && id < table.rows, `id ${id} of ${table.rows}`)
+    return this.#make("embed", ids.length, table.columns, [], table.id)
+  }
+
+  rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor {
+    this.#vector(weight)
+    assert(x.columns === weight.columns, `norm of ${x.columns} columns by ${weight.columns}`)
+    return this.#make("rmsNorm", x.rows, x.columns, [x], x.id, weight.id, bitsOf(epsilon))
+  }
+
+  linear(x: Tensor, weight: Weight): Tensor {
+    return this.linears(x, [weight])[0]
+  }
+
+  linears(x: Tensor, weights: readonly Weight[]): Tensor[] {
+    assert(weights.length > 0 && weights.length <= maxOutputs, `${weights.length} weights in one linear op`)
+    const outs = weights.map((weight) => {
+      assert(weight.columns === x.columns, `linear of ${x.columns} columns by ${weight.columns}`)
+      return this.#plan.tensor(x.rows, weight.rows)
+    })
+    const pairs = outs.flatMap((out, i) => [out.id, weights[i].id])
+    this.#plan.record("linear", { makes: outs, reads: [x] }, x.id, 0, outs.length, ...pairs)
+    return outs
+  }
+
+  addLinear(y: Tensor, x: Tensor, weight: Weight): void {
+    assert(
+      weight.columns === x.columns && weight.rows === y.columns && x.rows === y.rows,
+      "addLinear: shapes differ",
+    )
+    this.#change("linear", y, [x], x.id, 1, 1, y.id, weight.id)
+  }
+
+  normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void {
+    this.#vector(weight)
+    assert(x.columns % weight.columns === 0, `${x.columns} columns are no heads of ${weight.columns}`)
+    assert(rope.frequencies.length === weight.columns / 2, "rope and head differ in size")
+    let id = this.#ropes.get(rope)
+    if (id === undefined) {
+      id = this.#addon.rope(this.#engine, rope.frequencies, rope.scale)
+      this.#ropes.set(rope, id)
+    }
+    this.#change("normRope", x, [], x.id, weight.id, id, bitsOf(epsilon))
+  }
+
+  storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void {
+    const { layers, pages, kvHeads, headDim } = kv.shape
+    assert(
+      layer < layers && k.columns === kvHeads * headDim && v.columns === k.columns,
+      "storeKv: shapes differ",
+    )
+    for (const slot of this.#recorded().slots) assert(slot >= 0 && slot < pages * pageTokens, `slot ${slot}`)
+    this.#plan.record("storeKv", { reads: [k, v] }, kv.id, layer, k.id, v.id)
+  }
+
+  attend(q: Tensor, kv: KvCache, layer: number): Tensor {
+    const group = q.columns / (kv.shape.kvHeads * kv.shape.headDim)
+    assert(
+      Number.isInteger(group) && group <= maxGroup,
+      `${group} query heads a key head; at most ${maxGroup}`,
+    )
+    for (const { pages, contextTokens } of this.#recorded().sequences) {
+      assert(pages.length * pageTokens >= contextTokens, `${pages.length} pages for ${contextTokens} tokens`)
+      for (const page of pages)
+        assert(page >= 0 && page < kv.shape.pages, `page ${page} of ${kv.shape.pages}`)
+    }
+    return this.#make("attend", q.rows, q.columns, [q], q.id, kv.id, layer)
+  }
+
+  route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing {
+    assert(topK >= 1 && topK <= Math.min(router.rows, maxTopK), `top ${topK} of ${router.rows} experts`)
+    const out = this.#make("route", x.rows, 2 * topK, [x], x.id, router.id, topK, normalise ? 1 : 0)
+    return { id: out.id, rows: x.rows, topK }
+  }
+
+  addExperts(y: Tensor, x: Tensor, routing: Routing, { gate, up, down }: Experts): void {
+    assert(
+      gate.columns === x.columns && down.rows === y.columns && down.columns === gate.rows,
+      "experts: shapes differ",
+    )
+    assert(up.rows === gate.rows && up.columns === gate.columns, "experts: gate and up differ in shape")
+    this.#change("addExperts", y, [x], y.id, x.id, routing.id, routing.topK, gate.id, up.id, down.id)
+  }
+
+  pickRows(x: Tensor): Tensor {
+    return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)
+  }
+
+  async submit(signal?: AbortSignal): Promise<void> {
+    const batch = this.#recorded()
+    if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
+    const { offsets, consumed } = this.#plan.place()
+    const { rows, columns } = this.#plan.shapes()
+    const { sequences, pages } = flatten(batch)
+    const { ids, positions, slots, logitRows } = batch
+    const ops = this.#plan.ops()
+    const args = [ops, ids, positions, slots, pages, logitRows, sequences, rows, columns, offsets] as const
+    if (!this.#addon.prepare(this.#engine, ...args))
+      throw new UserError(
+        "out-of-memory",
+        `no memory for a step of ${ids.length} tokens: use a smaller batch`,
+      )
+    for (const { tensor, values } of this.#inputs) this.#addon.copy(this.#engine, tensor.id, values, 0)
+    this.#consumed = consumed
+    const cancel = () => this.#addon.cancel(this.#engine)
+    signal?.addEventListener("abort", cancel, { once: true })
+    try {
+      const completed = await this.#addon.run(this.#engine)
+      if (!completed) throw new UserError("cancelled", "the step was cancelled")
+    } finally {
+      signal?.removeEventListener("abort", cancel)
+    }
+  }
+
+  read(x: Tensor, out = new Float32Array(x.rows * x.columns)): Float32Array {
+    assert(this.#plan.owns(x), "read of a tensor of an earlier step")
+    assert(!this.#consumed.has(x.id), "read of a tensor that a later op consumed")
+    this.#addon.copy(this.#engine, x.id, out, 1)
+    return out
+  }
+
+  /** Bytes a second that all threads together read from memory: the roofline, measured now. */
+  readBandwidth(): Promise<number> {
+    return this.#addon.bandwidth(this.#engine)
+  }
+
+  /** Seconds spent in each op since the last call. */
+  timings(): Record<OpName, number> {
+    const seconds = this.#addon.timings(this.#engine)
+    return Object.fromEntries(opNames.map((name, i) => [name, seconds[i]])) as Record<OpName, number>
+  }
+
+  free(): void {
+    if (this.#freed) return
+    this.#addon.free(this.#engine)
+    this.#freed = true
+  }
+}

@@ -1,0 +1,66 @@
+// Step 5. The addon's functions as TypeScript sees them, and where the addon is found: a prebuilt package for this
+// platform, or what was built on installation.
+
+import { createRequire } from "node:module"
+import { UserError, messageOf } from "../../util/errors.ts"
+
+/** An engine inside the addon. */
+export type NativeEngine = object & { readonly engine: unique symbol }
+
+/** native/addon.cc, one to one. */
+export interface Addon {
+  sets(): string
+  create(threads: number, isa: string): NativeEngine
+  isa(engine: NativeEngine): string
+  mapFile(engine: NativeEngine, path: string): number
+  weight(
+    engine: NativeEngine,
+    file: number,
+    offset: number,
+    format: number,
+    experts: number,
+    rows: number,
+    columns: number,
+  ): number
+  rope(engine: NativeEngine, frequencies: Float32Array, scale: number): number
+  kv(engine: NativeEngine, layers: number, pages: number, kvHeads: number, headDim: number): number
+  prepare(
+    engine: NativeEngine,
+    ops: Int32Array,
+    ids: Int32Array,
+    positions: Int32Array,
+    slots: Int32Array,
+    pages: Int32Array,
+    logitRows: Int32Array,
+    sequences: Int32Array,
+    rows: Int32Array,
+    columns: Int32Array,
+    offsets: Float64Array,
+  ): boolean
+  copy(engine: NativeEngine, tensor: number, values: Float32Array, direction: 0 | 1): void
+  run(engine: NativeEngine): Promise<number>
+  bandwidth(engine: NativeEngine): Promise<number>
+  cancel(engine: NativeEngine): void
+  timings(engine: NativeEngine): number[]
+  free(engine: NativeEngine): void
+}
+
+const places = [`@a3b/native-${process.platform}-${process.arch}`, "../../../build/Release/a3b.node"]
+
+/** Loads the addon, or says in one error what is missing. */
+export function loadAddon(): Addon {
+  const require = createRequire(import.meta.url)
+  const failures: string[] = []
+  for (const place of places) {
+    try {
+      return require(place) as Addon // the boundary to native code: its shape is stated above
+    } catch (error) {
+      failures.push(messageOf(error).split("\n")[0] ?? "")
+    }
+  }
+  throw new UserError(
+    "unsupported",
+    `no native addon for ${process.platform}-${process.arch} (${failures.at(-1)}): ` +
+      "install a C++20 compiler, make and Python 3, then run `npm rebuild a3b`",
+  )
+}

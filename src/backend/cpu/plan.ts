@@ -1,0 +1,127 @@
+// Step 5. The recorded ops as the flat numbers that native/engine.h lists, and where each tensor lives: tensors
+// that no op reads any more give their place to later ones.
+
+import type { Batch, Tensor } from "../backend.ts"
+
+/** The order is native/engine.h's. */
+export const opNames = [
+  "embed",
+  "rmsNorm",
+  "linear",
+  "normRope",
+  "storeKv",
+  "attend",
+  "route",
+  "addExperts",
+  "pickRows",
+] as const
+export type OpName = (typeof opNames)[number]
+
+const opWords = 12
+const alignment = 64
+
+const floatBits = new Float32Array(1)
+const intBits = new Int32Array(floatBits.buffer)
+
+/** A float as the integer with its bits. */
+export function bitsOf(value: number): number {
+  floatBits[0] = value
+  return intBits[0]
+}
+
+/** What one op does to tensors: new ones, those it only reads, those it changes in place. */
+interface Effect {
+  makes?: readonly Tensor[]
+  reads?: readonly Tensor[]
+  changes?: readonly Tensor[]
+}
+
+export class Plan {
+  #words: number[][] = []
+  #effects: Effect[] = []
+  #tensors: Tensor[] = []
+
+  tensor(rows: number, columns: number): Tensor {
+    const tensor = { id: this.#tensors.length, rows, columns }
+    this.#tensors.push(tensor)
+    return tensor
+  }
+
+  /** Whether the tensor is of this plan, and not of one before. */
+  owns(tensor: Tensor): boolean {
+    return this.#tensors[tensor.id] === tensor
+  }
+
+  record(op: OpName, effect: Effect, ...words: number[]): void {
+    this.#words.push([opNames.indexOf(op), ...words])
+    this.#effects.push(effect)
+  }
+
+  ops(): Int32Array {
+    const out = new Int32Array(this.#words.length * opWords)
+    this.#words.forEach((words, i) => out.set(words, i * opWords))
+    return out
+  }
+
+  shapes(): { rows: Int32Array; columns: Int32Array } {
+    return {
+      rows: Int32Array.from(this.#tensors, (tensor) => tensor.rows),
+      columns: Int32Array.from(this.#tensors, (tensor) => tensor.columns),
+    }
+  }
+
+  /**
+   * A place in the arena for each tensor: its byte offset. A tensor whose last use is to be read gives its place
+   * to later ones, so its values are gone after the step: it is `consumed`.
+   */
+  place(): { offsets: Float64Array; consumed: ReadonlySet<number> } {
+    const lastUse = new Map<number, number>()
+    const consumed = new Set<number>()
+    const made = new Set<number>()
+    this.#effects.forEach(({ makes = [], reads = [], changes = [] }, i) => {
+      for (const { id } of [...makes, ...changes]) consumed.delete(id)
+      for (const { id } of reads) consumed.add(id)
+      for (const { id } of makes) made.add(id)
+      for (const { id } of [...makes, ...reads, ...changes]) lastUse.set(id, i)
+    })
+
+    const offsets = new Float64Array(this.#tensors.length)
+    const free = new Map<number, number[]>() // size in bytes -> offsets of that size
+    let end = 0
+    const take = (tensor: Tensor) => {
+      const bytes = sizeOf(tensor)
+      const reused = free.get(bytes)?.pop()
+      offsets[tensor.id] = reused ?? end
+      if (reused === undefined) end += bytes
+    }
+    const release = (tensor: Tensor) => {
+      const bytes = sizeOf(tensor)
+      const offset = offsets[tensor.id]
+      const sameSize = free.get(bytes)
+      if (sameSize) sameSize.push(offset)
+      else free.set(bytes, [offset])
+    }
+    for (const tensor of this.#tensors) if (!made.has(tensor.id)) take(tensor)
+    this.#effects.forEach(({ makes = [], reads = [] }, i) => {
+      makes.forEach(take)
+      for (const tensor of new Set(reads))
+        if (consumed.has(tensor.id) && lastUse.get(tensor.id) === i) release(tensor)
+    })
+    return { offsets, consumed }
+  }
+}
+
+function sizeOf({ rows, columns }: Tensor): number {
+  return Math.ceil((rows * columns * 4) / alignment) * alignment
+}
+
+/** The batch's sequences as native/engine.h takes them: four numbers each, and all their pages in one list. */
+export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array } {
+  const pages: number[] = []
+  const sequences = batch.sequences.flatMap((sequence) => {
+    const from = pages.length
+    for (const page of sequence.pages) pages.push(page)
+    return [sequence.firstRow, sequence.numTokens, sequence.contextTokens, from]
+  })
+  return { sequences: Int32Array.from(sequences), pages: Int32Array.from(pages) }
+}
