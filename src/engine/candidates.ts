@@ -1,11 +1,18 @@
 // Step 6. Logits in, the k largest out, best first, without sorting them all: a heap of k whose root is the worst
 // kept one; almost every other logit fails one comparison with it. Equal logits: the lower id comes first.
 
+/** From so many on, sorting everything is faster than the heap. */
+const manyCandidates = 4096
+/** Room for an id below the bits of a logit; together they stay within the 53 bits of a whole number. */
+const idRange = 2 ** 21
+
 export class Candidates {
   /** [k] best first, after `select`. */
   readonly ids: Int32Array
   /** [k] */
   readonly logits: Float32Array
+  /** [maxCandidates] Logit and id in one number, made when it is first needed. */
+  #keys = new Float64Array(0)
 
   constructor(maxCandidates: number) {
     this.ids = new Int32Array(maxCandidates)
@@ -14,6 +21,28 @@ export class Candidates {
 
   /** Takes the `k` largest of the first `size` logits. */
   select(logits: Float32Array, size: number, k: number): void {
+    if (k < manyCandidates) this.#selectByHeap(logits, size, k)
+    else this.#selectBySort(logits, size, k)
+  }
+
+  #selectBySort(logits: Float32Array, size: number, k: number): void {
+    if (this.#keys.length < size) this.#keys = new Float64Array(size)
+    const keys = this.#keys.subarray(0, size)
+    const bits = new Int32Array(logits.buffer, logits.byteOffset, size)
+    for (let id = 0; id < size; id++) {
+      // The bits of floats are in their order once those of the negative ones are turned round.
+      const rank = bits[id] ^ ((bits[id] >> 31) & 0x7fffffff)
+      keys[id] = id - rank * idRange
+    }
+    keys.sort()
+    for (let i = 0; i < k; i++) {
+      const id = keys[i] - Math.floor(keys[i] / idRange) * idRange
+      this.ids[i] = id
+      this.logits[i] = logits[id]
+    }
+  }
+
+  #selectByHeap(logits: Float32Array, size: number, k: number): void {
     for (let id = 0; id < k; id++) {
       this.ids[id] = id
       this.logits[id] = logits[id]

@@ -9,15 +9,15 @@ export class Random {
     this.#state = Uint32Array.from(state)
   }
 
-  /** From any safe integer; its 64 bits of two's complement are spread over the state. */
+  /** From any safe integer: the halves of its two's complement, spread by MurmurHash3's finaliser. */
   static seeded(seed: number): Random {
-    let word = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1)
+    const halves = [Math.floor(seed / 2 ** 32), seed]
     const state = new Uint32Array(4)
-    for (let i = 0; i < 4; i++) {
-      word = (word + 0x9e3779b9) | 0
-      let mixed = Math.imul(word ^ (word >>> 16), 0x85ebca6b)
-      mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
-      state[i] = mixed ^ (mixed >>> 16)
+    for (let i = 1; i <= 4; i++) {
+      let word = (halves[i % 2] | 0) + Math.imul(i, 0x9e3779b9)
+      word = Math.imul(word ^ (word >>> 16), 0x85ebca6b)
+      word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35)
+      state[i - 1] = word ^ (word >>> 16)
     }
     return new Random(state)
   }

@@ -9,6 +9,8 @@ import type { Random } from "./random.ts"
 
 /** With top-p or min-p alone it is not known how many will be kept: this many are tried first. */
 const firstCandidates = 64
+/** The bits of float32 infinity; those of NaN are larger still. */
+const infinityBits = 0x7f800000
 
 export class Sampler {
   /** Ids from here on are padding rows of the embedding and are never sampled. */
@@ -40,7 +42,7 @@ export class Sampler {
     const most = topK > 0 ? Math.min(topK, this.#size) : this.#size
     // The nucleus is a share of what top-k left; of everything where there is no top-k.
     const all = topK === 0 && topP < 1 ? this.#weighAll(logits, top, temperature) : 0
-    for (let k = topK > 0 ? most : Math.min(firstCandidates, most); ; k = Math.min(8 * k, most)) {
+    for (let k = topK > 0 ? most : Math.min(firstCandidates, most); ; k = Math.min(16 * k, most)) {
       this.#candidates.select(logits, this.#size, k)
       const sum = weigh(this.#candidates.logits, k, top, temperature, this.#weights)
       const kept = cut(this.#weights, k, topP < 1 ? topP * (all || sum) : Infinity, minP)
@@ -55,19 +57,16 @@ export class Sampler {
 
 /** The id of the largest logit, the lowest of equals; refuses a row that is not all finite. */
 function bestOf(logits: Float32Array, size: number): number {
+  const bits = new Int32Array(logits.buffer, logits.byteOffset, size)
   let best = 0
   let top = logits[0]
-  // Stays 0 for finite values: infinity - infinity and anything with NaN are NaN.
-  let zero = 0
+  let largest = 0
   for (let id = 0; id < size; id++) {
-    const logit = logits[id]
-    zero += logit - logit
-    if (logit > top) {
-      top = logit
-      best = id
-    }
+    if (logits[id] > top) top = logits[(best = id)]
+    const magnitude = bits[id] & 0x7fffffff
+    if (magnitude > largest) largest = magnitude
   }
-  if (zero !== 0) throw notFinite(logits, size)
+  if (largest >= infinityBits) throw notFinite(logits, size)
   return best
 }
 
