@@ -1,0 +1,89 @@
+// The model's formulas in float64, as the papers write them, for tests: what every backend is compared with.
+// Shares no code with the package.
+
+/** Row-major [rows, columns]. */
+export interface Dense {
+  rows: number
+  columns: number
+  values: ArrayLike<number>
+}
+
+export function rowsOf(values: ArrayLike<number>, columns: number): number[][] {
+  return Array.from({ length: values.length / columns }, (_, row) =>
+    Array.from({ length: columns }, (_, column) => values[row * columns + column]),
+  )
+}
+
+/** x W^T, row after row. */
+export function product(x: ArrayLike<number>, { rows, columns, values }: Dense): number[] {
+  const out: number[] = []
+  for (let start = 0; start < x.length; start += columns)
+    for (let row = 0; row < rows; row++) {
+      let sum = 0
+      for (let k = 0; k < columns; k++) sum += x[start + k] * values[row * columns + k]
+      out.push(sum)
+    }
+  return out
+}
+
+export function rmsNorm(x: number[], weight: ArrayLike<number>, epsilon: number): number[] {
+  const mean = x.reduce((sum, value) => sum + value * value, 0) / x.length
+  return x.map((value, i) => (value / Math.sqrt(mean + epsilon)) * weight[i])
+}
+
+/** Turns the pair (i, i + half) by position * frequency[i]: a product of complex numbers. */
+export function rotate(
+  x: number[],
+  position: number,
+  { frequencies, scale }: { frequencies: ArrayLike<number>; scale: number },
+): number[] {
+  const half = x.length / 2
+  return x.map((value, i) => {
+    const angle = position * frequencies[i % half]
+    const other = i < half ? -x[i + half] : x[i - half]
+    return scale * (value * Math.cos(angle) + other * Math.sin(angle))
+  })
+}
+
+export function softmax(x: number[]): number[] {
+  const largest = Math.max(...x)
+  const e = x.map((value) => Math.exp(value - largest))
+  const sum = e.reduce((a, b) => a + b, 0)
+  return e.map((value) => value / sum)
+}
+
+/** One query head over rows of keys and values, of which it takes its length from `start` on. */
+export function attention(q: number[], keys: number[][], values: number[][], start: number): number[] {
+  const p = softmax(
+    keys.map((key) => {
+      let sum = 0
+      for (let i = 0; i < q.length; i++) sum += q[i] * key[start + i]
+      return sum / Math.sqrt(q.length)
+    }),
+  )
+  return q.map((_, i) => p.reduce((sum, weight, j) => sum + weight * values[j][start + i], 0))
+}
+
+export interface RouteOptions {
+  topK: number
+  normalise: boolean
+}
+
+export function route(x: ArrayLike<number>, router: Dense, { topK, normalise }: RouteOptions) {
+  const p = softmax(product(x, router))
+  const order = p.map((_, e) => e).sort((a, b) => p[b] - p[a] || a - b)
+  const ratio = p[order[topK - 1]] / (p[order[topK]] ?? 0)
+  if (ratio > 1 && ratio < 1.001) throw new Error("this test's router is undecided: choose another seed")
+  const chosen = order.slice(0, topK)
+  const sum = normalise ? chosen.reduce((total, e) => total + p[e], 0) : 1
+  return chosen.map((expert) => ({ expert, weight: p[expert] / sum }))
+}
+
+/** down(silu(gate x) * up x) of one expert. */
+export function expert(x: ArrayLike<number>, gate: Dense, up: Dense, down: Dense): number[] {
+  const ups = product(x, up)
+  return product(
+    product(x, gate).map((z, i) => (z / (1 + Math.exp(-z))) * ups[i]),
+    down,
+  )
+}
