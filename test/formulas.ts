@@ -79,11 +79,24 @@ export function route(x: ArrayLike<number>, router: Dense, { topK, normalise }: 
   return chosen.map((expert) => ({ expert, weight: p[expert] / sum }))
 }
 
-/** down(silu(gate x) * up x) of one expert. */
-export function expert(x: ArrayLike<number>, gate: Dense, up: Dense, down: Dense): number[] {
+/** down(silu(gate x) * up x) of one expert; `round` is what the backend does to the inner activations. */
+export function expert(
+  x: ArrayLike<number>,
+  gate: Dense,
+  up: Dense,
+  down: Dense,
+  round: (inner: number[]) => number[],
+): number[] {
   const ups = product(x, up)
-  return product(
-    product(x, gate).map((z, i) => (z / (1 + Math.exp(-z))) * ups[i]),
-    down,
-  )
+  const inner = product(x, gate).map((z, i) => (z / (1 + Math.exp(-z))) * ups[i])
+  return product(round(inner), down)
+}
+
+/** Groups of 32 as int8 with a scale of their largest value / 127. */
+export function int8Groups(x: number[]): number[] {
+  return x.map((value, i) => {
+    const group = x.slice(i - (i % 32), i - (i % 32) + 32)
+    const scale = Math.max(...group.map(Math.abs)) / 127
+    return scale === 0 ? 0 : Math.round(value / scale) * scale
+  })
 }

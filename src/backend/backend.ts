@@ -121,8 +121,8 @@ export interface Backend {
   /** Runs the recorded ops off the event loop; rejects with code `cancelled` within 100 ms of an abort. */
   submit(signal?: AbortSignal): Promise<void>
   /**
-   * Copies a tensor out after `submit`; allocates [rows * columns] where `out` is not given. Only tensors whose last
-   * op made or changed them: what was last read by an op may have given its memory to a later tensor.
+   * Copies a tensor out after `submit`; allocates [rows * columns] where `out` is not given. A tensor that an op read
+   * last may have given its memory to a later one: reading it then is a bug, and says so.
    */
   read(x: Tensor, out?: Float32Array): Float32Array
   /** Makes a tensor from values, after `begin`; for tests and tools. */

@@ -1,12 +1,26 @@
 // Step 5. The native backend: ops are recorded as numbers, `submit` hands them to the addon's own threads in one
 // call. Weights are mapped, never copied; the event loop is never blocked.
 
+import { statSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { UserError, assert, messageOf } from "../../util/errors.ts"
-import { formats } from "../../weights/format.ts"
+import { formats, tensorBytes } from "../../weights/format.ts"
 import type { PackedTensor } from "../../weights/format.ts"
 import type { Backend, Batch, Experts, KvCache, KvShape, Rope, Routing, Tensor, Weight } from "../backend.ts"
 import { pageTokens } from "../backend.ts"
+import {
+  checkAddLinear,
+  checkAttend,
+  checkBatch,
+  checkEmbed,
+  checkExperts,
+  checkInput,
+  checkNorm,
+  checkNormRope,
+  checkPickRows,
+  checkRoute,
+  checkStoreKv,
+} from "../checks.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
@@ -49,13 +63,13 @@ export class CpuBackend implements Backend {
   readonly threads: number
   #addon: Addon
   #engine: NativeEngine
-  #files = new Map<string, number>()
+  #files = new Map<string, { file: number; bytes: number }>()
   #ropes = new WeakMap<Rope, number>()
   #formats: string[] = [] // by weight
   #plan = new Plan()
   #batch: Batch | undefined
   #inputs: { tensor: Tensor; values: Float32Array }[] = []
-  #consumed: ReadonlySet<number> = new Set()
+  #overwritten: ReadonlySet<number> = new Set()
   #freed = false
 
   /** Use `loadCpuBackend`. */
@@ -75,19 +89,23 @@ export class CpuBackend implements Backend {
         `${tensor.name} has ${columns} columns in ${tensor.format}; the cpu backend needs a multiple of 16: use --backend reference`,
       )
     const format = formats.indexOf(tensor.format)
-    const file = this.#file(tensor.path)
+    const file = this.#file(tensor)
     const id = this.#addon.weight(this.#engine, file, tensor.offset, format, experts, rows, columns)
     this.#formats[id] = tensor.format
     return { id, experts, rows, columns }
   }
 
-  #file(path: string): number {
+  /** The mapping that holds a tensor; a file that has grown since is mapped again. */
+  #file({ name, path, offset, format, shape }: PackedTensor): number {
+    const end = offset + tensorBytes(format, shape)
     const known = this.#files.get(path)
-    if (known !== undefined) return known
+    if (known && end <= known.bytes) return known.file
     try {
-      const file = this.#addon.mapFile(this.#engine, path)
-      this.#files.set(path, file)
-      return file
+      const mapped = { file: this.#addon.mapFile(this.#engine, path), bytes: statSync(path).size }
+      if (end > mapped.bytes)
+        throw new Error(`${name} ends at byte ${end} of ${mapped.bytes}: the file is cut short`)
+      this.#files.set(path, mapped)
+      return mapped.file
     } catch (error) {
       throw new UserError("bad-file", `${path}: ${messageOf(error)}`)
     }
@@ -109,6 +127,7 @@ export class CpuBackend implements Backend {
   }
 
   begin(batch: Batch): void {
+    checkBatch(batch)
     this.#plan = new Plan()
     this.#batch = batch
     this.#inputs = []
@@ -127,31 +146,34 @@ export class CpuBackend implements Backend {
   }
 
   #make(op: OpName, rows: number, columns: number, reads: readonly Tensor[], ...words: number[]): Tensor {
-    for (const tensor of reads) assert(this.#plan.owns(tensor), `${op} reads a tensor of an earlier step`)
+    this.#owned(op, reads)
     const out = this.#plan.tensor(rows, columns)
     this.#plan.record(op, { makes: [out], reads }, out.id, ...words)
     return out
   }
 
   #change(op: OpName, y: Tensor, reads: readonly Tensor[], ...words: number[]): void {
-    for (const tensor of [y, ...reads])
-      assert(this.#plan.owns(tensor), `${op} uses a tensor of an earlier step`)
+    this.#owned(op, [y, ...reads])
     this.#plan.record(op, { changes: [y], reads }, ...words)
   }
 
-  #vector(weight: Weight): void {
-    assert(weight.rows === 1 && this.#formats[weight.id] === "f32", "a norm weight must be one f32 row")
+  #owned(op: OpName, tensors: readonly Tensor[]): void {
+    for (const tensor of tensors) assert(this.#plan.owns(tensor), `${op} uses a tensor of an earlier step`)
+  }
+
+  #checkVector(weight: Weight): void {
+    assert(this.#formats[weight.id] === "f32", `a norm weight in ${this.#formats[weight.id]}, not f32`)
   }
 
   embed(table: Weight): Tensor {
-    const { ids } = this.#recorded()
-    for (const id of ids) assert(id >= 0 && id < table.rows, `id ${id} of ${table.rows}`)
-    return this.#make("embed", ids.length, table.columns, [], table.id)
+    const batch = this.#recorded()
+    checkEmbed(table, batch)
+    return this.#make("embed", batch.ids.length, table.columns, [], table.id)
   }
 
   rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor {
-    this.#vector(weight)
-    assert(x.columns === weight.columns, `norm of ${x.columns} columns by ${weight.columns}`)
+    checkNorm(x, weight)
+    this.#checkVector(weight)
     return this.#make("rmsNorm", x.rows, x.columns, [x], x.id, weight.id, bitsOf(epsilon))
   }
 
@@ -161,8 +183,9 @@ export class CpuBackend implements Backend {
 
   linears(x: Tensor, weights: readonly Weight[]): Tensor[] {
     assert(weights.length > 0 && weights.length <= maxOutputs, `${weights.length} weights in one linear op`)
+    this.#owned("linear", [x])
     const outs = weights.map((weight) => {
-      assert(weight.columns === x.columns, `linear of ${x.columns} columns by ${weight.columns}`)
+      checkInput(x, weight)
       return this.#plan.tensor(x.rows, weight.rows)
     })
     const pairs = outs.flatMap((out, i) => [out.id, weights[i].id])
@@ -171,17 +194,13 @@ export class CpuBackend implements Backend {
   }
 
   addLinear(y: Tensor, x: Tensor, weight: Weight): void {
-    assert(
-      weight.columns === x.columns && weight.rows === y.columns && x.rows === y.rows,
-      "addLinear: shapes differ",
-    )
+    checkAddLinear(y, x, weight)
     this.#change("linear", y, [x], x.id, 1, 1, y.id, weight.id)
   }
 
   normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void {
-    this.#vector(weight)
-    assert(x.columns % weight.columns === 0, `${x.columns} columns are no heads of ${weight.columns}`)
-    assert(rope.frequencies.length === weight.columns / 2, "rope and head differ in size")
+    checkNormRope(x, weight, rope, this.#recorded())
+    this.#checkVector(weight)
     let id = this.#ropes.get(rope)
     if (id === undefined) {
       id = this.#addon.rope(this.#engine, rope.frequencies, rope.scale)
@@ -191,52 +210,40 @@ export class CpuBackend implements Backend {
   }
 
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void {
-    const { layers, pages, kvHeads, headDim } = kv.shape
-    assert(
-      layer < layers && k.columns === kvHeads * headDim && v.columns === k.columns,
-      "storeKv: shapes differ",
-    )
-    for (const slot of this.#recorded().slots) assert(slot >= 0 && slot < pages * pageTokens, `slot ${slot}`)
+    checkStoreKv(kv, layer, k, v, this.#recorded())
+    this.#owned("storeKv", [k, v])
     this.#plan.record("storeKv", { reads: [k, v] }, kv.id, layer, k.id, v.id)
   }
 
   attend(q: Tensor, kv: KvCache, layer: number): Tensor {
+    checkAttend(q, kv, layer, this.#recorded())
     const group = q.columns / (kv.shape.kvHeads * kv.shape.headDim)
-    assert(
-      Number.isInteger(group) && group <= maxGroup,
-      `${group} query heads a key head; at most ${maxGroup}`,
-    )
-    for (const { pages, contextTokens } of this.#recorded().sequences) {
-      assert(pages.length * pageTokens >= contextTokens, `${pages.length} pages for ${contextTokens} tokens`)
-      for (const page of pages)
-        assert(page >= 0 && page < kv.shape.pages, `page ${page} of ${kv.shape.pages}`)
-    }
+    assert(group <= maxGroup, `${group} query heads a key head; at most ${maxGroup}`)
     return this.#make("attend", q.rows, q.columns, [q], q.id, kv.id, layer)
   }
 
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing {
-    assert(topK >= 1 && topK <= Math.min(router.rows, maxTopK), `top ${topK} of ${router.rows} experts`)
+    checkRoute(x, router, topK)
+    assert(topK <= maxTopK, `top ${topK}; at most ${maxTopK}`)
     const out = this.#make("route", x.rows, 2 * topK, [x], x.id, router.id, topK, normalise ? 1 : 0)
     return { id: out.id, rows: x.rows, topK }
   }
 
-  addExperts(y: Tensor, x: Tensor, routing: Routing, { gate, up, down }: Experts): void {
-    assert(
-      gate.columns === x.columns && down.rows === y.columns && down.columns === gate.rows,
-      "experts: shapes differ",
-    )
-    assert(up.rows === gate.rows && up.columns === gate.columns, "experts: gate and up differ in shape")
+  addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void {
+    checkExperts(y, x, routing, experts)
+    const { gate, up, down } = experts
     this.#change("addExperts", y, [x], y.id, x.id, routing.id, routing.topK, gate.id, up.id, down.id)
   }
 
   pickRows(x: Tensor): Tensor {
+    checkPickRows(x, this.#recorded())
     return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)
   }
 
   async submit(signal?: AbortSignal): Promise<void> {
     const batch = this.#recorded()
     if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
-    const { offsets, consumed } = this.#plan.place()
+    const { offsets, overwritten } = this.#plan.place()
     const { rows, columns } = this.#plan.shapes()
     const { sequences, pages } = flatten(batch)
     const { ids, positions, slots, logitRows } = batch
@@ -248,7 +255,7 @@ export class CpuBackend implements Backend {
         `no memory for a step of ${ids.length} tokens: use a smaller batch`,
       )
     for (const { tensor, values } of this.#inputs) this.#addon.copy(this.#engine, tensor.id, values, 0)
-    this.#consumed = consumed
+    this.#overwritten = overwritten
     const cancel = () => this.#addon.cancel(this.#engine)
     signal?.addEventListener("abort", cancel, { once: true })
     try {
@@ -261,7 +268,7 @@ export class CpuBackend implements Backend {
 
   read(x: Tensor, out = new Float32Array(x.rows * x.columns)): Float32Array {
     assert(this.#plan.owns(x), "read of a tensor of an earlier step")
-    assert(!this.#consumed.has(x.id), "read of a tensor that a later op consumed")
+    assert(!this.#overwritten.has(x.id), "read of a tensor whose memory a later one took")
     this.#addon.copy(this.#engine, x.id, out, 1)
     return out
   }

@@ -71,43 +71,44 @@ export class Plan {
   }
 
   /**
-   * A place in the arena for each tensor: its byte offset. A tensor whose last use is to be read gives its place
-   * to later ones, so its values are gone after the step: it is `consumed`.
+   * A place in the arena for each tensor: its byte offset. A tensor whose last use is to be read gives its place to
+   * later ones; `overwritten` are those whose place was taken, so that their values are gone after the step.
    */
-  place(): { offsets: Float64Array; consumed: ReadonlySet<number> } {
+  place(): { offsets: Float64Array; overwritten: ReadonlySet<number> } {
     const lastUse = new Map<number, number>()
-    const consumed = new Set<number>()
+    const endsRead = new Set<number>()
     const made = new Set<number>()
     this.#effects.forEach(({ makes = [], reads = [], changes = [] }, i) => {
-      for (const { id } of [...makes, ...changes]) consumed.delete(id)
-      for (const { id } of reads) consumed.add(id)
+      for (const { id } of [...makes, ...changes]) endsRead.delete(id)
+      for (const { id } of reads) endsRead.add(id)
       for (const { id } of makes) made.add(id)
       for (const { id } of [...makes, ...reads, ...changes]) lastUse.set(id, i)
     })
 
     const offsets = new Float64Array(this.#tensors.length)
-    const free = new Map<number, number[]>() // size in bytes -> offsets of that size
+    const overwritten = new Set<number>()
+    const free = new Map<number, Tensor[]>() // size in bytes -> tensors of that size that nobody needs
     let end = 0
     const take = (tensor: Tensor) => {
       const bytes = sizeOf(tensor)
-      const reused = free.get(bytes)?.pop()
-      offsets[tensor.id] = reused ?? end
-      if (reused === undefined) end += bytes
+      const former = free.get(bytes)?.pop()
+      if (former) overwritten.add(former.id)
+      offsets[tensor.id] = former ? offsets[former.id] : end
+      if (!former) end += bytes
     }
     const release = (tensor: Tensor) => {
       const bytes = sizeOf(tensor)
-      const offset = offsets[tensor.id]
       const sameSize = free.get(bytes)
-      if (sameSize) sameSize.push(offset)
-      else free.set(bytes, [offset])
+      if (sameSize) sameSize.push(tensor)
+      else free.set(bytes, [tensor])
     }
     for (const tensor of this.#tensors) if (!made.has(tensor.id)) take(tensor)
     this.#effects.forEach(({ makes = [], reads = [] }, i) => {
       makes.forEach(take)
       for (const tensor of new Set(reads))
-        if (consumed.has(tensor.id) && lastUse.get(tensor.id) === i) release(tensor)
+        if (endsRead.has(tensor.id) && lastUse.get(tensor.id) === i) release(tensor)
     })
-    return { offsets, consumed }
+    return { offsets, overwritten }
   }
 }
 

@@ -7,4 +7,5 @@ describeBackend("reference", () => new ReferenceBackend(), {
   products: 1e-6,
   attention: 1e-6,
   experts: 3e-6,
+  activations: "float",
 })
