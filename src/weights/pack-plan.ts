@@ -78,7 +78,7 @@ function noteOf({ type, shape }: SourceTensor, role: TensorRole, quant: Quant): 
 
 const floatFormats = { F32: "f32", F16: "f16", BF16: "bf16", F8_E4M3: "bf16" } as const
 
-function formatOf(type: SourceType, role: TensorRole, columns: number, quant: Quant): Format {
+export function formatOf(type: SourceType, role: TensorRole, columns: number, quant: Quant): Format {
   if (role === "vector") return "f32"
   const isFloat = type === "F32" || type === "F16" || type === "BF16" || type === "F8_E4M3"
   if (role === "router") return isFloat ? floatFormats[type] : "f32"
