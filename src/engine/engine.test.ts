@@ -163,11 +163,18 @@ describe("several at once", () => {
 
   test("are set back when pages run out, the last one first, and still come to the same end", async () => {
     const { model, engine, generate } = scripted(hashing, { maxContext: 384, kvPages: 4, chunkTokens: 200 })
-    const prompts = [promptOf(120, 1), promptOf(120, 2)]
-    const replies = await Promise.all(prompts.map((prompt) => allOf(generate(prompt, limit(200)))))
-    expect(replies).toEqual(prompts.map((prompt) => hashed(prompt, 200)))
-    // The second was computed again, prompt and reply so far, once the first had left.
-    expect(model.steps.filter((step) => step.split("+").some((rows) => Number(rows) > 128))).toHaveLength(1)
+    const ended: string[] = []
+    const reply = async (name: string, seed: number, maxTokens: number) => {
+      const generation = generate(promptOf(120, seed), limit(maxTokens))
+      expect(await allOf(generation)).toEqual(hashed(promptOf(120, seed), maxTokens))
+      ended.push(name)
+      return generation.stats.cachedTokens
+    }
+    const cached = await Promise.all([reply("a", 1, 200), reply("b", 1, 220), reply("c", 2, 5)])
+    // b was computed again, prompt and reply so far, once a had left; c, which came later, had to wait for it.
+    expect(ended).toEqual(["a", "b", "c"])
+    expect(cached).toEqual([0, 0, 0])
+    expect(model.steps.length).toBeGreaterThan(220)
     expect(engine.load.usedPages).toBe(0)
   })
 
@@ -325,14 +332,33 @@ describe("failures", () => {
     expect(generation.stats.cachedTokens).toBe(0)
   })
 
+  test("of the backend make it forget what ended sequences had computed", async () => {
+    const { model, generate } = scripted(hashing)
+    await allOf(generate(promptOf(20), limit(3)))
+    model.during = () => {
+      throw new Error("device lost")
+    }
+    await expect(allOf(generate(promptOf(20, 2)))).rejects.toThrow("device lost")
+    model.during = () => undefined
+    const generation = generate(promptOf(20), limit(3))
+    await allOf(generation)
+    expect(generation.stats.cachedTokens).toBe(0)
+  })
+
   test("of one sequence's logits reject only that one", async () => {
+    let broken = true
     const script = (context: Int32Array) =>
-      context[0] === 9 ? new Float32Array(100).fill(NaN) : hashing(context)
+      broken && context[0] === 9 ? new Float32Array(100).fill(NaN) : hashing(context)
     const { generate } = scripted(script)
     const bad = allOf(generate([9, 1], limit(3)))
     const good = allOf(generate(promptOf(20), limit(3)))
     await expect(bad).rejects.toThrow("logit of id 0 is NaN")
     expect(await good).toEqual(hashed(promptOf(20), 3))
+    // What it left in the pages is not to be trusted.
+    broken = false
+    const again = generate([9, 1], limit(3))
+    expect(await allOf(again)).toEqual(hashed([9, 1], 3))
+    expect(again.stats.cachedTokens).toBe(0)
   })
 
   test("a freed engine cancels what runs and refuses what comes", async () => {
@@ -350,6 +376,23 @@ describe("logits", () => {
     const ids = promptOf(130)
     const rows = await engine.logits(ids)
     expect(rows.map((row) => row[7])).toEqual(Array.from(ids, (_, i) => i + 1))
+  })
+
+  test("come for every position of a prompt that is still in the pages", async () => {
+    const { engine, generate } = scripted(hashing)
+    await allOf(generate(promptOf(40), limit(3)))
+    expect(await engine.logits(promptOf(40))).toHaveLength(40)
+  })
+
+  test("come for every position when pages run out in between", async () => {
+    const script = (context: Int32Array) => new Float32Array(100).fill(context.length)
+    const { engine, generate } = scripted(script, { maxContext: 512, kvPages: 5, chunkTokens: 16 })
+    const reply = allOf(
+      generate(promptOf(100), { sampling: { ...greedy, logitBias: { 5: 1 }, maxTokens: 400 } }),
+    )
+    const rows = await engine.logits(promptOf(300, 2))
+    expect(rows.map((row) => row[7])).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
+    expect(await reply).toEqual(Array.from({ length: 400 }, () => 5))
   })
 
   test("stand beside generation", async () => {

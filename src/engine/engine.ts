@@ -203,10 +203,8 @@ export class Engine {
 
   /** A step that did not finish: cancelled by us, or failed, which ends all that ran. */
   #interrupted(error: unknown): void {
-    const { running, waiting } = this.#scheduler
     if (this.#abort.signal.aborted && isCancelled(error)) return
-    const failed = running.length > 0 ? running : waiting
-    for (const sequence of failed) sequence.fail(asError(error))
+    for (const sequence of this.#scheduler.running) sequence.fail(asError(error))
     // What the pages hold after a failure is not known.
     this.#scheduler.forget()
   }
