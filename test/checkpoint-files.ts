@@ -55,10 +55,10 @@ export function testFolder(): string {
 /** Any header over any data; `length` is what the file claims the header has. */
 export function rawSafetensors(
   header: string | Uint8Array,
-  data = new Uint8Array(0),
+  data: Uint8Array = new Uint8Array(0),
   length?: number | bigint,
 ) {
-  const bytes = typeof header === "string" ? encoder.encode(header) : header
+  const bytes: Uint8Array = typeof header === "string" ? encoder.encode(header) : header
   return concat(little(length ?? bytes.length, 64), bytes, data)
 }
 
@@ -74,7 +74,11 @@ export function safetensors(tensors: TestTensors): Uint8Array {
 
 /** A metadata value: its type's name, then the value; `raw` is type and value byte by byte. */
 export type GgufField =
-  | ["u32" | "i32" | "u64" | "f32" | "f64", number]
+  | ["u32", number]
+  | ["i32", number]
+  | ["u64", number]
+  | ["f32", number]
+  | ["f64", number]
   | ["bool", boolean]
   | ["string", string]
   | ["strings", readonly string[]]
@@ -102,9 +106,17 @@ function fieldBytes([type, value]: GgufField): Uint8Array {
   if (type === "string") return concat(little(8, 32), ggufString(value))
   if (type === "u64") return concat(little(10, 32), little(value, 64))
   if (type === "f64") return concat(little(12, 32), floatBytes(value, 64))
-  const items = type === "strings" ? value.map(ggufString) : value.map((item) => little(item, 32))
-  const itemType = type === "strings" ? 8 : 5
-  return concat(little(9, 32), little(itemType, 32), little(items.length, 64), ...items)
+  if (type === "strings") return concat(little(9, 32), little(8, 32), little(value.length, 64), joined(value))
+  return concat(
+    little(9, 32),
+    little(5, 32),
+    little(value.length, 64),
+    new Uint8Array(Int32Array.from(value).buffer),
+  )
+}
+
+function joined(strings: readonly string[]): Uint8Array {
+  return Buffer.concat(strings.map(ggufString))
 }
 
 export interface GgufTestTensor {

@@ -4,7 +4,7 @@
 import { join } from "node:path"
 import { UserError } from "../util/errors.ts"
 import { stackExperts } from "./experts.ts"
-import { counted, quoted, readSmallFile, withFile } from "./file.ts"
+import { counted, quoted, readSmallFile, withFile, type ByteSource } from "./file.ts"
 import { configFile, generationConfigFile, readFiles, readJsonFile, readNames, smallFiles } from "./files.ts"
 import { isObject, readObject } from "./json.ts"
 import { checkQuantisation, refuseInteger } from "./quantisation.ts"
@@ -75,7 +75,12 @@ function readSingle(folder: string, names: readonly string[]): SourceTensor[] {
 }
 
 function readShard(path: string): SourceTensor[] {
-  return withFile(path, parseSafetensors).map((entry) => storedTensor(path, entry))
+  return withFile(path, storedTensors)
+}
+
+/** One safetensors file's tensors under the names it gives them. */
+export function storedTensors(source: ByteSource): SourceTensor[] {
+  return parseSafetensors(source).map((entry) => storedTensor(source.path, entry))
 }
 
 function storedTensor(path: string, { name, dtype, shape, offset, bytes }: SafetensorsEntry): SourceTensor {
