@@ -56,6 +56,12 @@ describe("a reply", () => {
     expect(Math.max(...drawn)).toBeLessThan(90)
   })
 
+  test("counts its own ids for the penalties", async () => {
+    const { generate } = scripted(() => new Float32Array(100))
+    const sampling = { ...greedy, presencePenalty: 1, maxTokens: 5 }
+    expect(await allOf(generate([1], { sampling, stopIds: new Set() }))).toEqual([0, 1, 2, 3, 4])
+  })
+
   test("is the same again for the same seed", async () => {
     const { generate } = scripted(() => new Float32Array(100))
     const drawn = (seed: number) =>
@@ -284,6 +290,7 @@ describe("cancelling", () => {
     for await (const _ of generate(promptOf(100))) break
     expect(engine.load).toMatchObject({ running: 0, usedPages: 0 })
     const numSteps = model.steps.length
+    expect(numSteps).toBeLessThan(5)
     await turn()
     expect(model.steps.length).toBe(numSteps)
   })

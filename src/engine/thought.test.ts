@@ -104,6 +104,20 @@ describe("a thought that goes round in circles", () => {
     expect(generation.finishReason).toBe("stop")
   })
 
+  test("is looked for in each thought by itself", async () => {
+    // Thinks 300 times 5 twice, with an answer between: neither is long enough to be a loop.
+    const twice: Script = (context) => {
+      const at = context.length - 1
+      if (at === 300 || at === 604) return close
+      if (at === 303) return open
+      return at === 606 ? 0 : 5
+    }
+    const generation = reply(twice, thinking({ budget: Infinity }))
+    expect(await allOf(generation)).toHaveLength(606)
+    expect(generation.thought).toBe("closed")
+    expect(generation.stats.thinkingTokens).toBe(600)
+  })
+
   test("is found after any beginning", async () => {
     const circling: Script = (context) => (context.length < 700 ? musing(context) : 1 + (context.length % 40))
     const ids = await allOf(reply(answering(circling), thinking({ budget: Infinity })))
