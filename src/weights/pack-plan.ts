@@ -90,7 +90,8 @@ export function formatOf(type: SourceType, role: TensorRole, columns: number, qu
 
 const quantisedFormats = { Q4_0: "q4_0", Q8_0: "q8_0", Q4_K: "q4_k", Q5_K: "q5_k", Q6_K: "q6_k" } as const
 
-function piecesOf(source: SourceTensor, format: Format, offset: number): Piece[] {
+/** The pieces of one tensor whose packed form begins at `offset`. */
+export function piecesOf(source: SourceTensor, format: Format, offset: number): Piece[] {
   const { name, type, shape, parts } = source
   const columns = shape.at(-1) ?? 1
   const rows = shape.at(-2) ?? 1
