@@ -30,7 +30,7 @@ struct ExpertMemory {
   ExpertMemory(int64_t pairs, int expertHidden, int columns) {
     hidden = 0;
     acts = alignUp(pairs * expertHidden * 4);
-    out = acts + pairs * ceilDiv(expertHidden, kHalf) * static_cast<int64_t>(sizeof(ActBlock));
+    out = acts + pairs * ceilDiv(expertHidden, kBlock) * static_cast<int64_t>(sizeof(ActBlock));
     bytes = alignUp(out + pairs * columns * 4);
   }
 };
@@ -49,7 +49,7 @@ struct Run {
   float* row(int t, int64_t r) const { return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + r * step.columns[t]; }
   uint8_t* scratch(int thread) const { return e.scratch.data() + thread * e.threadBytes; }
   ActBlock* actRow(int64_t r, int columns) const {
-    return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kHalf);
+    return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kBlock);
   }
 
   void quantise(int x) {
@@ -295,7 +295,7 @@ struct Run {
     const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
     if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x);
     const Pairs pairs = pairUp(x, routing, topK, gate.experts);
-    const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kHalf);
+    const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kBlock);
     const ExpertMemory at(total, inner, down.rows);
     float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
@@ -366,7 +366,7 @@ bool grow(Memory& memory, int64_t bytes) { return memory.bytes() >= bytes || mem
 }  // namespace
 
 bool Engine::reserve(const Step& step) {
-  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = 128, most = 1;
+  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = kBlock, most = 1;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (const Sequence& s : step.sequences) pageList = std::max(pageList, ceilDiv(s.contextTokens, kPageTokens) * static_cast<int64_t>(sizeof(KvPage)));
@@ -375,7 +375,7 @@ bool Engine::reserve(const Step& step) {
     auto reads = [&](int x) {
       most = std::max<int64_t>(most, step.rows[x]);
       columns = std::max<int64_t>(columns, step.columns[x]);
-      acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kHalf) * static_cast<int64_t>(sizeof(ActBlock)));
+      acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
     };
     if (step.ops[i] == kLinear) reads(a[0]);
     if (step.ops[i] == kAttend) query = std::max(query, alignUp(step.columns[a[1]] * 4));

@@ -9,7 +9,7 @@ enum Format : int { F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, kFormats };
 namespace {
 
 constexpr int kPanelRows = 16;
-constexpr int kHalf = 128;  // columns that one activation block covers
+constexpr int kBlock = 256;  // columns of a packed block and of an activation block
 
 struct Geometry {
   int columns;  // of a block
@@ -18,14 +18,14 @@ struct Geometry {
 };
 
 constexpr Geometry kGeometry[kFormats] = {
-    {1, 4, false},    {1, 2, false},    {1, 2, false},    {128, 1152, true},
-    {128, 2176, true}, {256, 2304, true}, {256, 2816, true}, {256, 3360, true},
+    {1, 4, false},        {1, 2, false},        {1, 2, false},        {kBlock, 2304, true},
+    {kBlock, 4352, true}, {kBlock, 2304, true}, {kBlock, 2816, true}, {kBlock, 3360, true},
 };
 
 // Byte offsets inside a block.
-constexpr int kQ4Scales = 1024, kQ8Scales = 2048;
+constexpr int kQ4Scales = 2048, kQ8Scales = 4096;
 constexpr int kQ4kSmall = 2048, kQ4kLarge = 2176, kQ4kD = 2240, kQ4kDmin = 2272;
-constexpr int kQ5kFifth = 2048, kQ5kShift = 512;  // q5_k: what follows the fifth bits is q4_k's, 512 B later
+constexpr int kQ5kFifth = 2048, kQ5kShift = 512;  // what follows q5_k's fifth bits is q4_k's, 512 B later
 constexpr int kQ6kUpper = 2048, kQ6kScales = 3072, kQ6kD = 3328;
 
 inline uint16_t readU16(const uint8_t* p) {
@@ -79,23 +79,24 @@ inline int64_t matrixBytes(int format, int64_t rows, int64_t columns) {
   return (g.panels ? (rows + kPanelRows - 1) / kPanelRows : rows) * blocks * g.bytes;
 }
 
-// Where k (< 128) lies in half order: which half, and the byte in it.
-inline int halfByte(int k) { return (k >> 5) * 16 + (k & 15); }
-inline int halfSide(int k) { return (k >> 4) & 1; }
+// Lane order: k of a block lies in byte laneByte(k) of vector laneVector(k).
+inline int laneVector(int k) { return (k >> 2) & 3; }
+inline int laneByte(int k) { return (k >> 4) * 4 + (k & 3); }
 
-inline int nibble(const uint8_t* row64, int k) { return (row64[halfByte(k)] >> (4 * halfSide(k))) & 15; }
+inline int nibble(const uint8_t* row, int k) {
+  const int vector = laneVector(k);
+  return (row[(vector & 1) * 64 + laneByte(k)] >> (vector >> 1) * 4) & 15;
+}
 
 // One weight of a block, k inside the block; the definition that the vector code must meet.
 inline float blockValue(int format, const uint8_t* block, int row, int k) {
-  const int h = k / kHalf, kk = k % kHalf, b = halfByte(kk), side = halfSide(kk), group = k / 32;
+  const int group = k / 32, vector = laneVector(k), byte = laneByte(k);
+  const uint8_t* nibbles = block + row * 128;
   switch (format) {
-    case Q4_0: {
-      const float scale = halfToFloat(readU16(block + kQ4Scales + row * 8 + group * 2));
-      return scale * static_cast<float>(nibble(block + row * 64, kk) - 8);
-    }
+    case Q4_0: return halfToFloat(readU16(block + kQ4Scales + row * 16 + group * 2)) * static_cast<float>(nibble(nibbles, k) - 8);
     case Q8_0: {
-      const float scale = halfToFloat(readU16(block + kQ8Scales + row * 8 + group * 2));
-      return scale * static_cast<float>(static_cast<int8_t>(block[row * 128 + side * 64 + b]));
+      const int8_t q = static_cast<int8_t>(block[row * 256 + vector * 64 + byte]);
+      return halfToFloat(readU16(block + kQ8Scales + row * 16 + group * 2)) * static_cast<float>(q);
     }
     case Q4_K:
     case Q5_K: {
@@ -104,17 +105,13 @@ inline float blockValue(int format, const uint8_t* block, int row, int k) {
       const uint32_t large = readU32(s + kQ4kLarge + row * 4);
       const int scale = (small & 15) | ((large >> (2 * group)) & 3) << 4;
       const int min = (small >> 4) | ((large >> (16 + 2 * group)) & 3) << 4;
-      int q = nibble(block + h * 1024 + row * 64, kk);
-      if (format == Q5_K) {
-        const uint8_t* fifth = block + kQ5kFifth + row * 32 + (h * 2 + side) * 8;
-        q |= ((fifth[b >> 3] >> (b & 7)) & 1) << 4;
-      }
+      int q = nibble(nibbles, k);
+      if (format == Q5_K) q |= ((block[kQ5kFifth + row * 32 + vector * 8 + byte / 8] >> (byte % 8)) & 1) << 4;
       const float d = halfToFloat(readU16(s + kQ4kD + row * 2)), dmin = halfToFloat(readU16(s + kQ4kDmin + row * 2));
       return d * static_cast<float>(scale) * static_cast<float>(q) - dmin * static_cast<float>(min);
     }
     default: {  // Q6_K
-      const int upper = (block[kQ6kUpper + row * 64 + b] >> (h * 4 + side * 2)) & 3;
-      const int q = nibble(block + h * 1024 + row * 64, kk) | upper << 4;
+      const int q = nibble(nibbles, k) | ((block[kQ6kUpper + row * 64 + byte] >> (2 * vector)) & 3) << 4;
       const float scale = static_cast<float>(static_cast<int8_t>(block[kQ6kScales + row * 16 + k / 16]));
       return halfToFloat(readU16(block + kQ6kD + row * 2)) * scale * static_cast<float>(q - 32);
     }

@@ -12,160 +12,132 @@ namespace {
 constexpr float kTinyGroup = 1e-30f;
 
 void quantiseBlock(const float* x, ActBlock* out) {
-  for (int g = 0; g < 4; g++) {
+  for (int g = 0; g < 8; g++) {
     const VF a = load(x + g * 32), b = load(x + g * 32 + 16);
     const float largest = maxLanes(maxOf(abs(a), abs(b)));
     const bool tiny = !(largest > kTinyGroup);
     const VF inverse = set1(tiny ? 0.0f : 127.0f / largest);
-    storeBytes(out->low + g * 16, toInt(mul(a, inverse)));
-    storeBytes(out->high + g * 16, toInt(mul(b, inverse)));
-    for (int i = 0; i < 4; i++) out->scale[g * 4 + i] = tiny ? 0.0f : largest / 127.0f;
+    storeLane(out->values, 2 * g, toInt(mul(a, inverse)));
+    storeLane(out->values, 2 * g + 1, toInt(mul(b, inverse)));
+    out->scale[2 * g] = out->scale[2 * g + 1] = tiny ? 0.0f : largest / 127.0f;
   }
-  const VI low = dot(zeroInt(), ones(), loadBytes(out->low));
-  const VI both = dot(low, ones(), loadBytes(out->high));
-  storeInt(out->lowSum, low);
-  storeInt(out->sum, both);
-  store(out->scaledSum, mul(load(out->scale), toFloat(both)));
+  VI sum = zeroInt();
+  for (int j = 0; j < 4; j++) sum = dot(sum, ones(), loadBytes(out->values[j]));
+  storeInt(out->sum, sum);
+  store(out->scaledSum, mul(load(out->scale), toFloat(sum)));
 }
 
 void quantise(const float* x, int columns, ActBlock* out) {
-  const int whole = columns / kHalf;
-  for (int b = 0; b < whole; b++) quantiseBlock(x + b * kHalf, out + b);
-  if (whole * kHalf == columns) return;
-  alignas(64) float tail[kHalf] = {};
-  memcpy(tail, x + whole * kHalf, static_cast<size_t>(columns - whole * kHalf) * 4);
+  const int whole = columns / kBlock;
+  for (int b = 0; b < whole; b++) quantiseBlock(x + b * kBlock, out + b);
+  if (whole * kBlock == columns) return;
+  alignas(64) float tail[kBlock] = {};
+  memcpy(tail, x + whole * kBlock, static_cast<size_t>(columns - whole * kBlock) * 4);
   quantiseBlock(tail, out + whole);
 }
 
 // ---- packed matrices
 
-// 128 weights of one row, ready for the dot products: codes in half order, scales spread over the lanes.
-template <int format> struct RowHalf {
-  VB low, high;
-  VF a, b;  // q4_k, q5_k: scale, min; q6_k: scale of low, of high
+// 256 weights of one row, ready for the dot products: codes in lane order, each lane's scale.
+template <int format> struct RowBlock {
+  VB codes[4];
+  VF scale;
 };
-template <> struct RowHalf<Q4_0> { VB low, high; VF a; };
-template <> struct RowHalf<Q8_0> { VB low, high; VF a; };
+template <> struct RowBlock<Q4_K> { VB codes[4]; VF scale, min; };
+template <> struct RowBlock<Q5_K> { VB codes[4]; VF scale, min; };
 
 // What all rows share of one activation block.
 struct Act {
-  VB low, high;
-  VI start, highStart;
+  VB values[4];
+  VI start;  // of the integer dot product: what turns unsigned codes into signed ones
   VF scale, scaledSum;
 };
 
 template <int format> inline Act loadAct(const ActBlock* x) {
   Act act;
-  act.low = loadBytes(x->low);
-  act.high = loadBytes(x->high);
+  for (int j = 0; j < 4; j++) act.values[j] = loadBytes(x->values[j]);
   act.scale = load(x->scale);
   if constexpr (format == Q4_0) act.start = minusShifted<3>(loadInt(x->sum));
+  if constexpr (format == Q6_K) act.start = minusShifted<5>(loadInt(x->sum));
   if constexpr (format == Q8_0) act.start = signedStart(loadInt(x->sum));
-  if constexpr (format == Q4_K || format == Q5_K) act.scaledSum = load(x->scaledSum);
-  if constexpr (format == Q6_K) {
-    const VI low = loadInt(x->lowSum);
-    act.start = minusShifted<5>(low);
-    act.highStart = minusShifted<5>(subInt(loadInt(x->sum), low));
+  if constexpr (format == Q4_K || format == Q5_K) {
+    act.start = zeroInt();
+    act.scaledSum = load(x->scaledSum);
   }
   return act;
 }
 
-template <int format> inline VF accumulate(const RowHalf<format>& w, const Act& x, VF acc) {
-  if constexpr (format == Q4_0) {
-    return fma(toFloat(dot(dot(x.start, w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
-  } else if constexpr (format == Q8_0) {
-    return fma(toFloat(dotSigned(dotSigned(x.start, w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
-  } else if constexpr (format == Q6_K) {
-    acc = fma(toFloat(dot(x.start, w.low, x.low)), mul(w.a, x.scale), acc);
-    return fma(toFloat(dot(x.highStart, w.high, x.high)), mul(w.b, x.scale), acc);
-  } else {
-    acc = fma(toFloat(dot(dot(zeroInt(), w.low, x.low), w.high, x.high)), mul(w.a, x.scale), acc);
-    return fnma(w.b, x.scaledSum, acc);
-  }
+template <int format> inline VF accumulate(const RowBlock<format>& w, const Act& x, VF acc) {
+  VI products = x.start;
+  for (int j = 0; j < 4; j++) products = format == Q8_0 ? dotSigned(products, w.codes[j], x.values[j]) : dot(products, w.codes[j], x.values[j]);
+  acc = fma(toFloat(products), mul(w.scale, x.scale), acc);
+  if constexpr (format == Q4_K || format == Q5_K) acc = fnma(w.min, x.scaledSum, acc);
+  return acc;
 }
 
-template <int format> constexpr int halvesPerBlock() { return kGeometry[format].columns / kHalf; }
-
-template <int format, int h> inline void unpackHalf(const uint8_t* block, int row, VF scales, RowHalf<format>& out) {
-  const VB both = loadBytes(block + h * 1024 + row * 64);
-  out.low = lowNibbles(both);
-  out.high = highNibbles(both);
-  if constexpr (format == Q5_K) {
-    const uint8_t* fifth = block + kQ5kFifth + row * 32 + h * 16;
-    out.low = withFifth(out.low, fifth);
-    out.high = withFifth(out.high, fifth + 8);
+template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, int row) {
+  RowBlock<format> w;
+  if constexpr (format == Q8_0) {
+    for (int j = 0; j < 4; j++) w.codes[j] = loadBytes(block + row * 256 + j * 64);
+    w.scale = pairsOfHalfs(block + kQ8Scales + row * 16);
+    return w;
+  }
+  for (int j = 0; j < 2; j++) {
+    const VB both = loadBytes(block + row * 128 + j * 64);
+    w.codes[j] = lowNibbles(both);
+    w.codes[j + 2] = highNibbles(both);
+  }
+  if constexpr (format == Q4_0) w.scale = pairsOfHalfs(block + kQ4Scales + row * 16);
+  if constexpr (format == Q5_K)
+    for (int j = 0; j < 4; j++) w.codes[j] = withFifth(w.codes[j], block + kQ5kFifth + row * 32 + j * 8);
+  if constexpr (format == Q4_K || format == Q5_K) {
+    const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
+    const VF both = kScales(s + kQ4kSmall + row * 8, readU32(s + kQ4kLarge + row * 4), halfAt(s + kQ4kD + row * 2), halfAt(s + kQ4kDmin + row * 2));
+    w.scale = pairs<0>(both);
+    w.min = pairs<8>(both);
   }
   if constexpr (format == Q6_K) {
     const VB upper = loadBytes(block + kQ6kUpper + row * 64);
-    out.low = withUpper<h * 4>(out.low, upper);
-    out.high = withUpper<h * 4 + 2>(out.high, upper);
-    out.a = expand<h * 8, 2>(scales);
-    out.b = expand<h * 8 + 1, 2>(scales);
-  } else {
-    out.a = expand<h * 4, 1>(scales);
-    out.b = expand<8 + h * 4, 1>(scales);
+    w.codes[0] = withUpper<0>(w.codes[0], upper);
+    w.codes[1] = withUpper<2>(w.codes[1], upper);
+    w.codes[2] = withUpper<4>(w.codes[2], upper);
+    w.codes[3] = withUpper<6>(w.codes[3], upper);
+    w.scale = q6Scales(block + kQ6kScales + row * 16, halfAt(block + kQ6kD + row * 2));
   }
-}
-
-// One row of one block, as its one or two halves.
-template <int format> inline void unpackRow(const uint8_t* block, int row, RowHalf<format>* out) {
-  if constexpr (format == Q4_0) {
-    const VB both = loadBytes(block + row * 64);
-    out->low = lowNibbles(both);
-    out->high = highNibbles(both);
-    out->a = expandHalf4(block + kQ4Scales + row * 8);
-  } else if constexpr (format == Q8_0) {
-    out->low = loadBytes(block + row * 128);
-    out->high = loadBytes(block + row * 128 + 64);
-    out->a = expandHalf4(block + kQ8Scales + row * 8);
-  } else {
-    VF scales;
-    if constexpr (format == Q6_K) {
-      scales = q6Scales(block + kQ6kScales + row * 16, halfAt(block + kQ6kD + row * 2));
-    } else {
-      const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
-      scales = kScales(s + kQ4kSmall + row * 8, readU32(s + kQ4kLarge + row * 4), halfAt(s + kQ4kD + row * 2),
-                       halfAt(s + kQ4kDmin + row * 2));
-    }
-    unpackHalf<format, 0>(block, row, scales, out[0]);
-    unpackHalf<format, 1>(block, row, scales, out[1]);
-  }
+  return w;
 }
 
 // How far ahead of the loads a panel is fetched: far enough to cover memory latency at full rate.
 constexpr int kPrefetchBytes = 4096;
 
 // One panel, one token: weights go from memory through registers once.
-template <int format> void gemv(const uint8_t* panel, int columns, const ActBlock* x, float* out) {
-  constexpr Geometry g = kGeometry[format];
-  constexpr int halves = halvesPerBlock<format>(), rowBytes = g.bytes / 16;
+template <int format> void gemv(const uint8_t* panel, int blocks, const ActBlock* x, float* out) {
+  constexpr int bytes = kGeometry[format].bytes, rowBytes = bytes / 16;
   VF acc[16];
+#pragma GCC unroll 16
   for (int r = 0; r < 16; r++) acc[r] = zero();
-  const int blocks = (columns + g.columns - 1) / g.columns;
-  for (int b = 0; b < blocks; b++, panel += g.bytes, x += halves) {
-    Act act[halves];
-    for (int h = 0; h < halves; h++) act[h] = loadAct<format>(x + h);
+  for (int b = 0; b < blocks; b++, panel += bytes, x++) {
+    const Act act = loadAct<format>(x);
 #pragma GCC unroll 16
     for (int r = 0; r < 16; r++) {
+#pragma GCC unroll 5
       for (int line = r * rowBytes / 64; line < (r + 1) * rowBytes / 64; line++) prefetch(panel + kPrefetchBytes + line * 64);
-      RowHalf<format> w[halves];
-      unpackRow<format>(panel, r, w);
-      for (int h = 0; h < halves; h++) acc[r] = accumulate<format>(w[h], act[h], acc[r]);
+      acc[r] = accumulate<format>(unpackRow<format>(panel, r), act, acc[r]);
     }
   }
   sumLanes16(acc, out);
 }
 
-// rows x tokens of an unpacked panel; w is [half][16 rows], already at the tile's first row.
+// rows x tokens of an unpacked panel; w is [block][16 rows], already at the tile's first row.
 template <int format, int rows, int tokens>
-inline void gemmTile(const RowHalf<format>* w, int halves, const ActBlock* const* x, float* out) {
-  VF acc[16];
+inline void gemmTile(const RowBlock<format>* w, int blocks, const ActBlock* const* x, float* out) {
+  VF acc[rows * tokens];
 #pragma GCC unroll 16
   for (int i = 0; i < rows * tokens; i++) acc[i] = zero();
-  for (int h = 0; h < halves; h++, w += 16) {
+  for (int b = 0; b < blocks; b++, w += 16) {
     Act act[tokens];
 #pragma GCC unroll 4
-    for (int t = 0; t < tokens; t++) act[t] = loadAct<format>(x[t] + h);
+    for (int t = 0; t < tokens; t++) act[t] = loadAct<format>(x[t] + b);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 4
@@ -182,18 +154,6 @@ inline void gemmTile(const RowHalf<format>* w, int halves, const ActBlock* const
   }
 }
 
-template <int format> void unpackPanel(const uint8_t* panel, int blocks, RowHalf<format>* out) {
-  constexpr Geometry g = kGeometry[format];
-  constexpr int halves = halvesPerBlock<format>();
-  for (int b = 0; b < blocks; b++, panel += g.bytes, out += 16 * halves) {
-    for (int r = 0; r < 16; r++) {
-      RowHalf<format> w[halves];
-      unpackRow<format>(panel, r, w);
-      for (int h = 0; h < halves; h++) out[h * 16 + r] = w[h];
-    }
-  }
-}
-
 // Tokens whose activations stay in the second-level cache while the panels pass over them.
 constexpr int kTokenBlock = 64;
 // From this many tokens on, unpacking first is cheaper than unpacking for each.
@@ -201,26 +161,26 @@ constexpr int kUnpackTokens = 3;
 
 template <int format>
 void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, float* out, uint8_t* scratch) {
-  constexpr Geometry g = kGeometry[format];
-  const int blocks = (columns + g.columns - 1) / g.columns, halves = blocks * halvesPerBlock<format>();
-  const int64_t panelBytes = static_cast<int64_t>(blocks) * g.bytes;
+  const int blocks = (columns + kBlock - 1) / kBlock;
+  const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
   if (tokens < kUnpackTokens) {
     for (int p = 0; p < panels; p++)
-      for (int t = 0; t < tokens; t++) gemv<format>(first + p * panelBytes, columns, x[t], out + (p * tokens + t) * 16);
+      for (int t = 0; t < tokens; t++) gemv<format>(first + p * panelBytes, blocks, x[t], out + (p * tokens + t) * 16);
     return;
   }
-  RowHalf<format>* unpacked = reinterpret_cast<RowHalf<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
-  for (int p = 0; p < panels; p++) unpackPanel<format>(first + p * panelBytes, blocks, unpacked + p * halves * 16);
+  auto* unpacked = reinterpret_cast<RowBlock<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
+  for (int i = 0; i < panels * blocks; i++)
+    for (int r = 0; r < 16; r++) unpacked[i * 16 + r] = unpackRow<format>(first + static_cast<int64_t>(i) * kGeometry[format].bytes, r);
   for (int t0 = 0; t0 < tokens; t0 += kTokenBlock) {
     const int t1 = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
     for (int p = 0; p < panels; p++) {
       for (int r = 0; r < 16; r += kGemmRows) {
-        const RowHalf<format>* w = unpacked + p * halves * 16 + r;
+        const RowBlock<format>* w = unpacked + p * blocks * 16 + r;
         float* o = out + p * tokens * 16 + r;
         int t = t0;
         for (; t + kGemmTokens <= t1; t += kGemmTokens)
-          gemmTile<format, kGemmRows, kGemmTokens>(w, halves, x + t, o + t * 16);
-        for (; t < t1; t++) gemmTile<format, kGemmRows, 1>(w, halves, x + t, o + t * 16);
+          gemmTile<format, kGemmRows, kGemmTokens>(w, blocks, x + t, o + t * 16);
+        for (; t < t1; t++) gemmTile<format, kGemmRows, 1>(w, blocks, x + t, o + t * 16);
       }
     }
   }

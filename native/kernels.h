@@ -4,14 +4,12 @@
 #pragma once
 #include <cstdint>
 
-// Activations of 128 columns, int8 in groups of 32, in the half order of format.h. Lanes 4g..4g+3 belong to group g.
+// Activations of 256 columns, int8 in groups of 32, in the lane order of format.h. Lanes 2g, 2g + 1 are group g.
 struct alignas(64) ActBlock {
-  int8_t low[64];
-  int8_t high[64];
-  int32_t sum[16];       // over the 4 + 4 values of a lane
-  float scale[16];       // the group's scale, four times each
-  float scaledSum[16];   // scale * sum
-  int32_t lowSum[16];    // over the 4 values of a lane in `low`
+  int8_t values[4][64];
+  int32_t sum[16];      // over a lane's 16 values
+  float scale[16];      // the group's scale, twice each
+  float scaledSum[16];  // scale * sum
 };
 
 // Key and value rows of one head in a page: half floats [pageTokens][headDim].
@@ -26,7 +24,7 @@ constexpr int kMaxTopK = 64;
 
 struct Kernels {
   const char* name;
-  // x [columns] -> ceil(columns / 128) blocks; the tail is zero.
+  // x [columns] -> ceil(columns / 256) blocks; the tail is zero.
   void (*quantise)(const float* x, int columns, ActBlock* out);
   // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
   void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
@@ -52,7 +50,7 @@ struct Kernels {
 
 // Panels one matmul call may take, and the memory it needs for them.
 constexpr int kMaxPanels = 4;
-constexpr int64_t scratchBytes(int64_t columns) { return kMaxPanels * 16 * ((columns + 255) / 256 * 2) * 256 + 64; }
+constexpr int64_t scratchBytes(int64_t columns) { return kMaxPanels * 16 * ((columns + 255) / 256) * 384 + 64; }
 
 // The best set this CPU has, or the named one if it has it; nullptr otherwise.
 const Kernels* kernelsFor(const char* name);

@@ -75,10 +75,12 @@ template <int bits> inline VI minusShifted(VI v) {
 }
 inline __m256 pow2of8(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
 inline VF pow2(VI n) { return {pow2of8(n.a), pow2of8(n.b)}; }
-inline void storeBytes(int8_t* p, VI v) {
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+inline void storeLane(int8_t (*vectors)[64], int lane, VI v) {
+  const __m256i halves = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  alignas(16) int32_t words[4];
+  _mm_store_si128(reinterpret_cast<__m128i*>(words), bytes);
+  for (int j = 0; j < 4; j++) __builtin_memcpy(&vectors[j][lane * 4], &words[j], 4);
 }
 
 inline VB loadBytes(const void* p) { return {_mm256_loadu_si256(wide(p)), _mm256_loadu_si256(wide(p) + 1)}; }
@@ -119,16 +121,13 @@ inline VI dotSigned(VI acc, VB w, VB x) {
           dot8(acc.b, _mm256_abs_epi8(w.b), _mm256_sign_epi8(x.b, w.b))};
 }
 
-template <int start, int stride> inline VF expand(VF v) {
-  constexpr int s = start & 7;
-  constexpr int b = s + stride, c = s + 2 * stride, d = s + 3 * stride;
+template <int start> inline VF pairs(VF v) {
   const __m256 from = start < 8 ? v.a : v.b;
-  return {_mm256_permutevar8x32_ps(from, _mm256_setr_epi32(s, s, s, s, b, b, b, b)),
-          _mm256_permutevar8x32_ps(from, _mm256_setr_epi32(c, c, c, c, d, d, d, d))};
+  return {_mm256_permutevar8x32_ps(from, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+          _mm256_permutevar8x32_ps(from, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
 }
-inline VF expandHalf4(const uint8_t* p) {
-  const __m128 v = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-  return expand<0, 1>({_mm256_castps128_ps256(v), _mm256_setzero_ps()});
+inline VF pairsOfHalfs(const uint8_t* p) {
+  return pairs<0>({_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_setzero_ps()});
 }
 inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
   const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(small)));

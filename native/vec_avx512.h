@@ -69,7 +69,12 @@ inline VI addInt(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VI subInt(VI a, VI b) { return _mm512_sub_epi32(a, b); }
 template <int bits> inline VI minusShifted(VI v) { return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(v, bits)); }
 inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
-inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
+// The 16 values of one lane as bytes, four to each vector of a block.
+inline void storeLane(int8_t (*vectors)[64], int lane, VI v) {
+  alignas(16) int32_t words[4];
+  _mm_store_si128(reinterpret_cast<__m128i*>(words), _mm512_cvtepi32_epi8(v));
+  for (int j = 0; j < 4; j++) __builtin_memcpy(&vectors[j][lane * 4], &words[j], 4);
+}
 
 inline VB loadBytes(const void* p) { return _mm512_loadu_si512(p); }
 inline VB ones() { return _mm512_set1_epi8(1); }
@@ -80,7 +85,7 @@ inline VB withFifth(VB v, const uint8_t* mask) {
   __builtin_memcpy(&bits, mask, 8);
   return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(16));
 }
-// Bits `shift`, `shift` + 1 of each byte, moved to bits 4 and 5.
+// Bits `shift`, `shift` + 1 of each byte of the plane, as bits 4 and 5.
 template <int shift> inline VB withUpper(VB v, VB plane) {
   const VB moved = shift < 4 ? _mm512_slli_epi16(plane, shift < 4 ? 4 - shift : 0) : _mm512_srli_epi16(plane, shift >= 4 ? shift - 4 : 0);
   return _mm512_or_si512(v, _mm512_and_si512(moved, _mm512_set1_epi8(0x30)));
@@ -94,15 +99,14 @@ inline VI dotSigned(VI acc, VB weights, VB x) {
   return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);
 }
 
-// Lanes 4i..4i+3 = v[start + i * stride].
-template <int start, int stride> inline VF expand(VF v) {
-  constexpr int a = start, b = start + stride, c = start + 2 * stride, d = start + 3 * stride;
-  return _mm512_permutexvar_ps(_mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d), v);
+// Lanes 2i, 2i + 1 = v[start + i].
+template <int start> inline VF pairs(VF v) {
+  const __m512i zeroToSeven = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return _mm512_permutexvar_ps(_mm512_add_epi32(zeroToSeven, _mm512_set1_epi32(start)), v);
 }
-// The same of four half floats.
-inline VF expandHalf4(const uint8_t* p) {
-  const __m128 v = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-  return expand<0, 1>(_mm512_castps128_ps512(v));
+// The same of eight half floats.
+inline VF pairsOfHalfs(const uint8_t* p) {
+  return pairs<0>(_mm512_castps256_ps512(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
 }
 // q4_k, q5_k: [d * scale[8] | dmin * min[8]]
 inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {

@@ -71,8 +71,8 @@ inline VI addInt(const VI& a, const VI& b) { return intLanes([&](int i) { return
 inline VI subInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] - b.v[i]; }); }
 template <int bits> inline VI minusShifted(const VI& v) { return intLanes([&](int i) { return -(v.v[i] * (1 << bits)); }); }
 inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
-inline void storeBytes(int8_t* p, const VI& v) {
-  for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
+inline void storeLane(int8_t (*vectors)[64], int lane, const VI& v) {
+  for (int i = 0; i < 16; i++) vectors[i / 4][lane * 4 + i % 4] = static_cast<int8_t>(v.v[i]);
 }
 
 inline VB loadBytes(const void* p) {
@@ -106,11 +106,11 @@ inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {
   });
 }
 
-template <int start, int stride> inline VF expand(const VF& v) {
-  return lanes([&](int i) { return v.v[start + i / 4 * stride]; });
+template <int start> inline VF pairs(const VF& v) {
+  return lanes([&](int i) { return v.v[start + i / 2]; });
 }
-inline VF expandHalf4(const uint8_t* p) {
-  return lanes([&](int i) { return halfToFloat(readU16(p + i / 4 * 2)); });
+inline VF pairsOfHalfs(const uint8_t* p) {
+  return lanes([&](int i) { return halfToFloat(readU16(p + i / 2 * 2)); });
 }
 inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
   return lanes([&](int i) {
