@@ -186,40 +186,31 @@ type Place = (view: DataView, at: number, row: number, block: number, codes: Cod
 
 const place: Record<Quantised, Place> = {
   q4_0(view, at, row, block, { q, scales }) {
-    placeNibbles(view, at + row * 64, (i) => q[block * 128 + i] + 8)
-    for (let g = 0; g < 4; g++)
-      view.setUint16(at + 1024 + (row * 4 + g) * 2, scales[block * 4 + g].bits, true)
+    placeNibbles(view, at, row, (k) => q[block * 256 + k] + 8)
+    for (let g = 0; g < 8; g++)
+      view.setUint16(at + 2048 + (row * 8 + g) * 2, scales[block * 8 + g].bits, true)
   },
   q8_0(view, at, row, block, { q, scales }) {
-    for (let i = 0; i < 128; i++) {
-      const { high, position } = halfOrder(i)
-      view.setInt8(at + row * 128 + high * 64 + position, q[block * 128 + i])
-    }
-    for (let g = 0; g < 4; g++)
-      view.setUint16(at + 2048 + (row * 4 + g) * 2, scales[block * 4 + g].bits, true)
+    eachInBlock((k, vector, byte) => view.setInt8(at + (row * 4 + vector) * 64 + byte, q[block * 256 + k]))
+    for (let g = 0; g < 8; g++)
+      view.setUint16(at + 4096 + (row * 8 + g) * 2, scales[block * 8 + g].bits, true)
   },
   q4_k(view, at, row, block, drawn) {
-    for (const h of [0, 1])
-      placeNibbles(view, at + h * 1024 + row * 64, (i) => drawn.q[block * 256 + h * 128 + i])
+    placeNibbles(view, at, row, (k) => drawn.q[block * 256 + k])
     placeScales(view, at + 2048, row, block, drawn)
   },
   q5_k(view, at, row, block, drawn) {
-    for (const h of [0, 1])
-      placeNibbles(view, at + h * 1024 + row * 64, (i) => drawn.q[block * 256 + h * 128 + i] & 15)
-    for (let k = 0; k < 256; k++) {
-      const { high, position } = halfOrder(k % 128)
-      const bit = ((k >> 7) * 2 + high) * 64 + position
-      setBits(view, at + 2048 + row * 32 + (bit >> 3), bit & 7, drawn.q[block * 256 + k] >> 4)
-    }
+    placeNibbles(view, at, row, (k) => drawn.q[block * 256 + k] & 15)
+    eachInBlock((k, vector, byte) => {
+      const eight = at + 2048 + (row * 4 + vector) * 8 + Math.floor(byte / 8)
+      setBits(view, eight, byte % 8, drawn.q[block * 256 + k] >> 4)
+    })
     placeScales(view, at + 2048 + 512, row, block, drawn)
   },
   q6_k(view, at, row, block, { q, scales, d }) {
     const code = (k: number) => q[block * 256 + k] + 32
-    for (const h of [0, 1]) placeNibbles(view, at + h * 1024 + row * 64, (i) => code(h * 128 + i) & 15)
-    for (let k = 0; k < 256; k++) {
-      const { high, position } = halfOrder(k % 128)
-      setBits(view, at + 2048 + row * 64 + position, ((k >> 7) * 2 + high) * 2, code(k) >> 4)
-    }
+    placeNibbles(view, at, row, (k) => code(k) & 15)
+    eachInBlock((k, vector, byte) => setBits(view, at + 2048 + row * 64 + byte, 2 * vector, code(k) >> 4))
     for (let g = 0; g < 16; g++) view.setInt8(at + 3072 + row * 16 + g, scales[block * 16 + g].value)
     view.setUint16(at + 3072 + 256 + row * 2, d.bits, true)
   },
@@ -238,18 +229,19 @@ function placeScales(view: DataView, at: number, row: number, block: number, cod
   view.setUint16(at + 224 + row * 2, codes.dmin.bits, true)
 }
 
-function placeNibbles(view: DataView, at: number, code: (i: number) => number): void {
-  for (let i = 0; i < 128; i++) {
-    const { high, position } = halfOrder(i)
-    setBits(view, at + position, high * 4, code(i))
-  }
+function placeNibbles(view: DataView, at: number, row: number, code: (k: number) => number): void {
+  eachInBlock((k, vector, byte) => {
+    setBits(view, at + (row * 2 + (vector % 2)) * 64 + byte, vector < 2 ? 0 : 4, code(k))
+  })
 }
 
 function setBits(view: DataView, at: number, shift: number, bits: number): void {
   view.setUint8(at, view.getUint8(at) | (bits << shift))
 }
 
-function halfOrder(i: number): { high: number; position: number } {
-  const inGroup = i % 32
-  return { high: inGroup < 16 ? 0 : 1, position: Math.floor(i / 32) * 16 + (inGroup % 16) }
+/** Every byte of the four vectors in lane order, with the column it is. */
+function eachInBlock(visit: (k: number, vector: number, byte: number) => void): void {
+  for (let vector = 0; vector < 4; vector++)
+    for (let lane = 0; lane < 16; lane++)
+      for (let b = 0; b < 4; b++) visit(16 * lane + 4 * vector + b, vector, 4 * lane + b)
 }

@@ -4,24 +4,21 @@
 // columns (k). Rows and columns beyond the matrix are padding whose scales are zero. Stacked matrices (experts)
 // follow each other. native/format.h states the same geometry for the kernels.
 //
-// "Half order" of 128 consecutive k, as four groups g of 32: position [g*16 + j], j < 16, of the LOW half is
-// k = g*32 + j and of the HIGH half is k = g*32 + 16 + j. All planes below use it. h = which 128 of a 256-block.
+// "Lane order" of a block of 256 k: sixteen lanes of sixteen k each, in four vectors of 64 bytes. Byte 4l + b of
+// vector j (l < 16, b < 4) is k = 16l + 4j + b. So lane l of an int32 dot product over the four vectors is the sum
+// over k = 16l .. 16l + 15, and two neighbouring lanes are one group of 32. Every block has 256 k:
 //
-// q4_0  block of 128 k, 1152 B:  nibbles[16 rows][64] (low nibble: LOW half, high nibble: HIGH half)
-//                                scale f16[16 rows][4 groups]                        value = scale * (q - 8)
-// q8_0  block of 128 k, 2176 B:  int8[16 rows][LOW 64, HIGH 64]
-//                                scale f16[16 rows][4 groups]                        value = scale * q
-// q4_k  block of 256 k, 2304 B:  nibbles[h 2][16 rows][64]
-//                                small[16 rows][8 B]: byte i has scale[i] & 15 low, min[i] & 15 high, i < 8
-//                                large u32[16 rows]: bits 2i = scale[i] >> 4, bits 16 + 2i = min[i] >> 4
-//                                d f16[16 rows], dmin f16[16 rows]                   value = d*scale*q - dmin*min
-// q5_k  block of 256 k, 2816 B:  nibbles[h 2][16 rows][64]
-//                                fifth[16 rows][32 B]: four u64 (h0 LOW, h0 HIGH, h1 LOW, h1 HIGH), bit b = the
-//                                fifth bit of position b; then small, large, d, dmin as q4_k
-// q6_k  block of 256 k, 3360 B:  nibbles[h 2][16 rows][64]
-//                                upper[16 rows][64 B]: byte b has bits 0-1 for h0 LOW[b], 2-3 h0 HIGH, 4-5 h1 LOW,
-//                                6-7 h1 HIGH;  scale int8[16 rows][16 groups of 16, in k order]
-//                                d f16[16 rows]                                      value = d*scale*(q - 32)
+// nibbles  [16 rows][2 planes][64 B]: plane p has vector p in the low nibbles, vector p + 2 in the high ones
+// q4_0  2304 B:  nibbles; scale f16[16 rows][8 groups]                           value = scale * (q - 8)
+// q8_0  4352 B:  int8[16 rows][4 vectors][64]; scale f16[16 rows][8 groups]      value = scale * q
+// q4_k  2304 B:  nibbles
+//                small[16 rows][8 B]: byte i has scale[i] & 15 low, min[i] & 15 high, i < 8
+//                large u32[16 rows]: bits 2i = scale[i] >> 4, bits 16 + 2i = min[i] >> 4
+//                d f16[16 rows], dmin f16[16 rows]                               value = d*scale*q - dmin*min
+// q5_k  2816 B:  nibbles; fifth u64[16 rows][4 vectors]: bit b is the fifth bit of the vector's byte b;
+//                then small, large, d, dmin as q4_k
+// q6_k  3360 B:  nibbles; upper[16 rows][64 B]: bits 2j, 2j + 1 of byte b are the upper bits of vector j's byte b
+//                scale int8[16 rows][16 lanes]; d f16[16 rows]                   value = d*scale*(q - 32)
 // f32, f16, bf16: plain row-major values, no panels.
 //
 // Per-weight bytes equal those of the GGUF type of the same name, so these imports are exact and no larger.
@@ -49,8 +46,8 @@ export const geometry = {
   f32: { blockColumns: 1, blockBytes: 4, panels: false },
   f16: { blockColumns: 1, blockBytes: 2, panels: false },
   bf16: { blockColumns: 1, blockBytes: 2, panels: false },
-  q4_0: { blockColumns: 128, blockBytes: 1152, panels: true },
-  q8_0: { blockColumns: 128, blockBytes: 2176, panels: true },
+  q4_0: { blockColumns: 256, blockBytes: 2304, panels: true },
+  q8_0: { blockColumns: 256, blockBytes: 4352, panels: true },
   q4_k: { blockColumns: 256, blockBytes: 2304, panels: true },
   q5_k: { blockColumns: 256, blockBytes: 2816, panels: true },
   q6_k: { blockColumns: 256, blockBytes: 3360, panels: true },

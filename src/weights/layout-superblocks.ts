@@ -3,15 +3,16 @@
 
 import { halfAt } from "./half.ts"
 import { geometry } from "./format.ts"
+import { encodeNibbleLanes, laneByte, laneHalfwords, laneNibble } from "./layout-lanes.ts"
 
 // Byte offsets of the planes in a block of 16 rows.
-const nibblePlane = 2 * 16 * 64
-const q5Fifth = nibblePlane
-const q6Upper = nibblePlane
+const nibbleBytes = 16 * 2 * 64
+const q5Fifth = nibbleBytes
+const q6Upper = nibbleBytes
 const q6Scales = q6Upper + 16 * 64
 const q6D = q6Scales + 16 * 16
 /** small, large, d, dmin follow each other; this is where small begins. */
-const minMaxScales = { q4_k: nibblePlane, q5_k: nibblePlane + 16 * 32 }
+const minMaxScales = { q4_k: nibbleBytes, q5_k: nibbleBytes + 16 * 32 }
 
 /**
  * Q4_K: d, dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles; Q5_K has 32 bytes of fifth bits before
@@ -43,22 +44,22 @@ function encodeMinMax(
     for (let i = 0; i < blocks; i++, block += blockWords) {
       encodeMinMaxScales(source, from, target, block + scales, inPanel)
       if (fifthWords > 0) encodeFifthBits(source, from + 4, target, block + q5Fifth / 4 + inPanel * 8)
-      const nibbles = from + 4 + fifthWords
-      encodeNibbles(source, nibbles, target, block + inPanel * 16)
-      encodeNibbles(source, nibbles + 16, target, block + 256 + inPanel * 16)
-      from = nibbles + 32
+      encodeNibbles(source, from + 4 + fifthWords, target, block + inPanel * 32)
+      from += 4 + fifthWords + 32
     }
   }
 }
 
-/** 128 k of nibbles (two source chunks of 64) to half order: 4 words for each group of 32. */
+/** Four source chunks of 64 k: the low nibbles of 16 bytes are one lane, the high ones the lane two on. */
 function encodeNibbles(source: Uint32Array, from: number, target: Uint32Array, to: number): void {
-  for (let chunk = 0; chunk < 2; chunk++, from += 8, to += 8) {
+  for (let chunk = 0; chunk < 4; chunk++, from += 8, to += 4) {
     for (let i = 0; i < 4; i++) {
-      const low = source[from + i]
-      const high = source[from + 4 + i]
-      target[to + i] = (low & 0x0f0f0f0f) | ((high & 0x0f0f0f0f) << 4)
-      target[to + 4 + i] = ((low >>> 4) & 0x0f0f0f0f) | (high & 0xf0f0f0f0)
+      const lane = i >> 1
+      const plane = i & 1
+      const near = source[from + lane * 4 + plane]
+      const far = source[from + lane * 4 + plane + 2]
+      target[to + plane * 16 + lane] = (near & 0x0f0f0f0f) | ((far & 0x0f0f0f0f) << 4)
+      target[to + plane * 16 + lane + 2] = ((near >>> 4) & 0x0f0f0f0f) | (far & 0xf0f0f0f0)
     }
   }
 }
@@ -95,23 +96,25 @@ function upperBits(word: number): number {
   return (word & 3) | ((word >>> 6) & 12) | ((word >>> 12) & 48) | ((word >>> 18) & 192)
 }
 
-/** Bit g of source byte l is the fifth bit of k = 32g + l; the target wants 16 bits a group: LOW l < 16, HIGH others. */
+/** Bit g of source byte l is the fifth bit of k = 32g + l: words j and 4 + j are lanes 2g and 2g + 1 of vector j. */
 function encodeFifthBits(source: Uint32Array, from: number, target: Uint32Array, to: number): void {
-  for (let word = 0; word < 8; word++) {
-    const bytes = from + ((word >> 1) & 1) * 4 // LOW or HIGH
-    const group = (word >> 2) * 4 + (word & 1) * 2
-    target[to + word] = gatherBits(source, bytes, group) | (gatherBits(source, bytes, group + 1) << 16)
+  for (let vector = 0; vector < 4; vector++) {
+    const even = source[from + vector]
+    const odd = source[from + 4 + vector]
+    for (let half = 0; half < 2; half++) {
+      let bits = 0
+      for (let i = 0; i < 4; i++) {
+        const group = half * 4 + i
+        bits |= (gatherBits(even >>> group) | (gatherBits(odd >>> group) << 4)) << (8 * i)
+      }
+      target[to + vector * 2 + half] = bits
+    }
   }
 }
 
-/** Bit `bit` of each of 16 bytes. The product moves the bits at 0, 8, 16, 24 to 28 .. 31 without a carry. */
-function gatherBits(source: Uint32Array, from: number, bit: number): number {
-  let bits = 0
-  for (let i = 0; i < 4; i++) {
-    const four = Math.imul((source[from + i] >>> bit) & 0x01010101, 0x10204080) >>> 28
-    bits |= four << (4 * i)
-  }
-  return bits
+/** The lowest bit of each of four bytes; the product moves bits 0, 8, 16, 24 to 28 .. 31 without a carry. */
+function gatherBits(word: number): number {
+  return Math.imul(word & 0x01010101, 0x10204080) >>> 28
 }
 
 /**
@@ -126,8 +129,7 @@ export function encodeQ6K(source: Uint16Array, rows: number, columns: number, ta
     const inPanel = row & 15
     let block = (row >> 4) * blocks * blockWords
     for (let i = 0; i < blocks; i++, block += blockWords, from += 105) {
-      encodeSixNibbles(source, from, target, block + inPanel * 32)
-      encodeSixNibbles(source, from + 32, target, block + 512 + inPanel * 32)
+      encodeSixNibbles(source, from, target, block + inPanel * 64)
       encodeUpperPairs(source, from + 64, target, block + q6Upper / 2 + inPanel * 32)
       const scales = block + q6Scales / 2 + inPanel * 8
       for (let j = 0; j < 8; j++) target[scales + j] = source[from + 96 + j]
@@ -136,30 +138,27 @@ export function encodeQ6K(source: Uint16Array, rows: number, columns: number, ta
   }
 }
 
+/** The low nibbles of 16 bytes are one lane, the high ones the lane four on. */
 function encodeSixNibbles(source: Uint16Array, from: number, target: Uint16Array, to: number): void {
-  for (let group = 0; group < 2; group++, from += 16, to += 8) {
-    for (let i = 0; i < 8; i++) {
-      const low = source[from + i]
-      const high = source[from + 8 + i]
-      target[to + i] = (low & 0x0f0f) | ((high & 0x0f0f) << 4)
-      target[to + 16 + i] = ((low >>> 4) & 0x0f0f) | (high & 0xf0f0)
-    }
+  for (let i = 0; i < 8; i++) {
+    const low = to + ((i & 4) * 2 + (i & 3)) * laneHalfwords
+    encodeNibbleLanes(source, from + i * 8, target, low, low + 4 * laneHalfwords)
   }
 }
 
+/** A source byte has a pair for each of four groups; a target byte has one for each of four vectors. */
 function encodeUpperPairs(source: Uint16Array, from: number, target: Uint16Array, to: number): void {
   for (let i = 0; i < 8; i++) {
-    const h0Low = source[from + i]
-    const h0High = source[from + 8 + i]
-    const h1Low = source[from + 16 + i]
-    const h1High = source[from + 24 + i]
+    // Bytes 16m + 4j + b of 128 k's 32 are vector j of the lanes 2g + m; i counts the 128, m and halfwords of b.
+    const near = from + (i >> 2) * 16 + ((i >> 1) & 1) * 8 + (i & 1)
+    const lane = to + ((i >> 2) * 8 + ((i >> 1) & 1)) * laneHalfwords + (i & 1)
     for (let group = 0; group < 4; group++) {
       const shift = 2 * group
-      target[to + group * 8 + i] =
-        ((h0Low >>> shift) & 0x0303) |
-        (((h0High >>> shift) & 0x0303) << 2) |
-        (((h1Low >>> shift) & 0x0303) << 4) |
-        (((h1High >>> shift) & 0x0303) << 6)
+      target[lane + group * 2 * laneHalfwords] =
+        ((source[near] >>> shift) & 0x0303) |
+        (((source[near + 2] >>> shift) & 0x0303) << 2) |
+        (((source[near + 4] >>> shift) & 0x0303) << 4) |
+        (((source[near + 6] >>> shift) & 0x0303) << 6)
     }
   }
 }
@@ -193,33 +192,31 @@ function decodeMinMax(
     const d = block + scales + 192 + inPanel * 2
     const scale = halfAt(bytes, d) * ((small & 15) | (((bytes[large] >> shift) & 3) << 4))
     const min = halfAt(bytes, d + 32) * ((small >> 4) | (((bytes[large + 2] >> shift) & 3) << 4))
-    const nibbles = block + (group >> 2) * 1024 + inPanel * 64 + (group & 3) * 16
-    const fifth = block + q5Fifth + inPanel * 32 + (group >> 2) * 16 + (group & 3) * 2
-    const values = Math.min(32, out.length - first)
-    for (let i = 0; i < values; i++) {
-      const byte = bytes[nibbles + (i & 15)]
-      let q = i < 16 ? byte & 15 : byte >> 4
-      if (format === "q5_k") q |= ((bytes[fifth + ((i & 16) >> 1) + ((i >> 3) & 1)] >> (i & 7)) & 1) << 4
-      out[first + i] = scale * q - min
+    const end = Math.min(first + 32, out.length)
+    for (let k = first; k < end; k++) {
+      let q = laneNibble(bytes, block + inPanel * 128, k & 255)
+      if (format === "q5_k") q |= fifthBit(bytes, block + q5Fifth + inPanel * 32, k & 255) << 4
+      out[k] = scale * q - min
     }
   }
+}
+
+function fifthBit(bytes: Uint8Array, row: number, k: number): number {
+  const bit = ((k >> 2) & 3) * 64 + laneByte(k)
+  return (bytes[row + (bit >> 3)] >> (bit & 7)) & 1
 }
 
 /** One row of a packed q6_k matrix. */
 export function decodeQ6K(bytes: Uint8Array, at: number, inPanel: number, out: Float32Array): void {
   for (let first = 0; first < out.length; first += 16) {
     const block = at + (first >> 8) * geometry.q6_k.blockBytes
-    const group = (first >> 4) & 15
-    const scale = (bytes[block + q6Scales + inPanel * 16 + group] << 24) >> 24
+    const scale = (bytes[block + q6Scales + inPanel * 16 + ((first >> 4) & 15)] << 24) >> 24
     const dScale = halfAt(bytes, block + q6D + inPanel * 2) * scale
-    const nibbles = block + (group >> 3) * 1024 + inPanel * 64 + ((group >> 1) & 3) * 16
-    const upper = block + q6Upper + inPanel * 64 + ((group >> 1) & 3) * 16
-    const nibbleShift = (group & 1) * 4
-    const upperShift = (group >> 3) * 4 + (group & 1) * 2
+    const upper = block + q6Upper + inPanel * 64
     const end = Math.min(first + 16, out.length)
     for (let k = first; k < end; k++) {
-      const low = (bytes[nibbles + (k & 15)] >> nibbleShift) & 15
-      const high = (bytes[upper + (k & 15)] >> upperShift) & 3
+      const low = laneNibble(bytes, block + inPanel * 128, k & 255)
+      const high = (bytes[upper + laneByte(k & 255)] >> (((k >> 2) & 3) * 2)) & 3
       out[k] = dScale * ((low | (high << 4)) - 32)
     }
   }

@@ -52,27 +52,26 @@ function valueAt(format: Quantised, packed: Uint8Array, columns: number, row: nu
   const blocks = Math.ceil(columns / blockColumns)
   const block = (Math.floor(row / 16) * blocks + Math.floor(k / blockColumns)) * blockBytes
   const r = row % 16
-  const inBlock = k % blockColumns
-  const h = Math.floor(inBlock / 128)
-  const g = Math.floor((inBlock % 128) / 32)
-  const high = inBlock % 32 >= 16
-  const position = g * 16 + (inBlock % 16)
-  const nibbleByte = packed[block + h * 1024 + r * 64 + position]
-  const nibble = high ? nibbleByte >> 4 : nibbleByte & 15
+  const inBlock = k % 256
+  const lane = Math.floor(inBlock / 16)
   const group = Math.floor(inBlock / 32)
-  if (format === "q4_0") return half(block + 1024 + (r * 4 + g) * 2) * (nibble - 8)
+  const vector = Math.floor((inBlock % 16) / 4)
+  const byte = 4 * lane + (inBlock % 4)
+  const nibbleByte = packed[block + r * 128 + (vector % 2) * 64 + byte]
+  const nibble = vector < 2 ? nibbleByte & 15 : nibbleByte >> 4
+  if (format === "q4_0") return half(block + 2048 + (r * 8 + group) * 2) * (nibble - 8)
   if (format === "q8_0") {
-    const q = view.getInt8(block + r * 128 + (high ? 64 : 0) + position)
-    return half(block + 2048 + (r * 4 + g) * 2) * q
+    const q = view.getInt8(block + r * 256 + vector * 64 + byte)
+    return half(block + 4096 + (r * 8 + group) * 2) * q
   }
   if (format === "q6_k") {
-    const pair = (packed[block + 2048 + r * 64 + position] >> (h * 4 + (high ? 2 : 0))) & 3
-    const scale = view.getInt8(block + 3072 + r * 16 + Math.floor(inBlock / 16))
+    const pair = (packed[block + 2048 + r * 64 + byte] >> (2 * vector)) & 3
+    const scale = view.getInt8(block + 3072 + r * 16 + lane)
     return Math.fround(half(block + 3328 + r * 2) * scale * ((nibble | (pair << 4)) - 32))
   }
   const planes = block + (format === "q4_k" ? 2048 : 2560)
-  const fifths = view.getBigUint64(block + 2048 + r * 32 + (h * 2 + (high ? 1 : 0)) * 8, true)
-  const fifth = format === "q5_k" ? Number((fifths >> BigInt(position)) & 1n) : 0
+  const fifths = view.getBigUint64(block + 2048 + r * 32 + vector * 8, true)
+  const fifth = format === "q5_k" ? Number((fifths >> BigInt(byte)) & 1n) : 0
   const small = packed[planes + r * 8 + group]
   const large = view.getUint32(planes + 128 + r * 4, true)
   const scale = (small & 15) | (((large >>> (2 * group)) & 3) << 4)
