@@ -61,7 +61,10 @@ export function attention(q: number[], keys: number[][], values: number[][], sta
       return sum / Math.sqrt(q.length)
     }),
   )
-  return q.map((_, i) => p.reduce((sum, weight, j) => sum + weight * values[j][start + i], 0))
+  const out = new Array<number>(q.length).fill(0)
+  for (const [j, weight] of p.entries())
+    for (let i = 0; i < q.length; i++) out[i] += weight * values[j][start + i]
+  return out
 }
 
 export interface RouteOptions {
@@ -73,7 +76,7 @@ export function route(x: ArrayLike<number>, router: Dense, { topK, normalise }: 
   const p = softmax(product(x, router))
   const order = p.map((_, e) => e).sort((a, b) => p[b] - p[a] || a - b)
   const ratio = p[order[topK - 1]] / (p[order[topK]] ?? 0)
-  if (ratio > 1 && ratio < 1.001) throw new Error("this test's router is undecided: choose another seed")
+  if (ratio > 1 && ratio < 1.0001) throw new Error("this test's router is undecided: choose another seed")
   const chosen = order.slice(0, topK)
   const sum = normalise ? chosen.reduce((total, e) => total + p[e], 0) : 1
   return chosen.map((expert) => ({ expert, weight: p[expert] / sum }))
