@@ -49,7 +49,7 @@ export function storedPath(source: string, key: readonly unknown[], folder = mod
   const hash = createHash("sha256")
     .update(JSON.stringify([layoutVersion, source, ...key]))
     .digest("hex")
-  return join(folder, `${readable}-${hash.slice(0, 8)}${ending}`)
+  return join(folder, `${readable || "model"}-${hash.slice(0, 8)}${ending}`)
 }
 
 /** All models, by name; the folder need not exist. */

@@ -121,7 +121,7 @@ function labels({ name, source, format, exact }: PackedTensor) {
 /** Lets other work in between two chunks. */
 async function breathe(signal: AbortSignal | undefined): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
-  if (signal?.aborted) throw new UserError("cancelled", "verifying was cancelled")
+  if (signal?.aborted) throw new UserError("cancelled", "verifying was cancelled: run the command again")
 }
 
 /** Adds one chunk's errors; returns how many packed bytes it takes. */
