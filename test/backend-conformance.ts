@@ -50,7 +50,7 @@ export function describeBackend(name: string, create: () => Backend, tolerances:
       backend = create()
     })
     beforeEach(() => {
-      drawn = seeded(20250731)
+      drawn = seeded(20250428)
     })
     afterAll(() => {
       backend.free()
