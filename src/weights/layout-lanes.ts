@@ -1,36 +1,39 @@
-// Lane order, which all packed blocks share: where a block of 256 columns keeps column k, and how 16 source bytes
-// become 16 + 16 nibbles of it. Geometry: format.ts.
+// Lane order, which all packed blocks share: sixteen lanes of sixteen columns, in four vectors. How 16 source bytes
+// become nibbles of two lanes, and how one lane's nibbles are read. Geometry: format.ts.
 
-/** Halfwords from one plane or vector of 64 bytes to the next, and from one lane to the next. */
-export const vectorHalfwords = 32
-export const laneHalfwords = 2
-
-/** Column k's byte within its vector. */
-export function laneByte(k: number): number {
-  return ((k >> 4) << 2) | (k & 3)
-}
-
-/** Column k of a block's row whose two nibble planes begin at `row`: vectors 0 and 1 low, 2 and 3 high. */
-export function laneNibble(bytes: Uint8Array, row: number, k: number): number {
-  return (bytes[row + ((k & 4) << 4) + laneByte(k)] >> ((k & 8) >> 1)) & 15
-}
+/** Words and bytes from one nibble plane or vector to the next; a lane is one word of it. */
+export const vectorWords = 16
+export const vectorBytes = 64
 
 /**
- * 16 source bytes to both planes: their low nibbles are the lane at `low`, their high nibbles the one at `high`.
- * Source blocks of an odd number of halfwords rule out reading whole words.
+ * 16 source bytes to both planes: their low nibbles are the lane at word `low`, their high nibbles the one at
+ * `high`. Word j of the source belongs to vector j; plane p has vector p low and vector p + 2 high.
  */
 export function encodeNibbleLanes(
-  source: Uint16Array,
+  source: DataView,
   from: number,
-  target: Uint16Array,
+  target: Uint32Array,
   low: number,
   high: number,
 ): void {
-  for (let i = 0; i < 4; i++) {
-    const plane = (i >> 1) * vectorHalfwords + (i & 1)
-    const near = source[from + i]
-    const far = source[from + 4 + i]
-    target[low + plane] = (near & 0x0f0f) | ((far & 0x0f0f) << 4)
-    target[high + plane] = ((near >>> 4) & 0x0f0f) | (far & 0xf0f0)
+  const word0 = source.getUint32(from, true)
+  const word1 = source.getUint32(from + 4, true)
+  const word2 = source.getUint32(from + 8, true)
+  const word3 = source.getUint32(from + 12, true)
+  target[low] = (word0 & 0x0f0f0f0f) | ((word2 & 0x0f0f0f0f) << 4)
+  target[low + vectorWords] = (word1 & 0x0f0f0f0f) | ((word3 & 0x0f0f0f0f) << 4)
+  target[high] = ((word0 >>> 4) & 0x0f0f0f0f) | (word2 & 0xf0f0f0f0)
+  target[high + vectorWords] = ((word1 >>> 4) & 0x0f0f0f0f) | (word3 & 0xf0f0f0f0)
+}
+
+/** The nibbles of the lane at byte `lane`, in the order of their columns. */
+export function decodeNibbleLane(bytes: Uint8Array, lane: number, nibbles: Uint8Array): void {
+  for (let b = 0; b < 4; b++) {
+    const first = bytes[lane + b]
+    const second = bytes[lane + vectorBytes + b]
+    nibbles[b] = first & 15
+    nibbles[4 + b] = second & 15
+    nibbles[8 + b] = first >> 4
+    nibbles[12 + b] = second >> 4
   }
 }

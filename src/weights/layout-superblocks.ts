@@ -3,7 +3,7 @@
 
 import { halfAt } from "./half.ts"
 import { geometry } from "./format.ts"
-import { encodeNibbleLanes, laneByte, laneHalfwords, laneNibble } from "./layout-lanes.ts"
+import { decodeNibbleLane, encodeNibbleLanes, vectorBytes, vectorWords } from "./layout-lanes.ts"
 
 // Byte offsets of the planes in a block of 16 rows.
 const nibbleBytes = 16 * 2 * 64
@@ -118,50 +118,57 @@ function gatherBits(word: number): number {
 }
 
 /**
- * Q6_K, 105 halfwords: low nibbles 64, upper bits 32, int8 scales 8, d. In each 128 k, nibble byte l < 64 holds
- * k = l (low) and k = 64 + l (high); bits 2g of upper byte l < 32 belong to k = 32g + l.
+ * Q6_K, 210 bytes: low nibbles 128, upper bits 64, int8 scales 16, d. In each 128 k, nibble byte l < 64 holds k = l
+ * (low) and k = 64 + l (high); bits 2g of upper byte l < 32 belong to k = 32g + l.
  */
-export function encodeQ6K(source: Uint16Array, rows: number, columns: number, target: Uint16Array): void {
+export function encodeQ6K(source: DataView, rows: number, columns: number, target: Uint32Array): void {
+  const halves = new Uint16Array(target.buffer, target.byteOffset, target.length * 2)
   const blocks = Math.ceil(columns / 256)
-  const blockWords = geometry.q6_k.blockBytes / 2
+  const blockWords = geometry.q6_k.blockBytes / 4
   let from = 0
   for (let row = 0; row < rows; row++) {
     const inPanel = row & 15
     let block = (row >> 4) * blocks * blockWords
-    for (let i = 0; i < blocks; i++, block += blockWords, from += 105) {
-      encodeSixNibbles(source, from, target, block + inPanel * 64)
-      encodeUpperPairs(source, from + 64, target, block + q6Upper / 2 + inPanel * 32)
-      const scales = block + q6Scales / 2 + inPanel * 8
-      for (let j = 0; j < 8; j++) target[scales + j] = source[from + 96 + j]
-      target[block + q6D / 2 + inPanel] = source[from + 104]
+    for (let i = 0; i < blocks; i++, block += blockWords, from += 210) {
+      encodeSixNibbles(source, from, target, block + inPanel * 2 * vectorWords)
+      encodeUpperPairs(source, from + 128, target, block + q6Upper / 4 + inPanel * 16)
+      const scales = block + q6Scales / 4 + inPanel * 4
+      for (let j = 0; j < 4; j++) target[scales + j] = source.getUint32(from + 192 + 4 * j, true)
+      halves[block * 2 + q6D / 2 + inPanel] = source.getUint16(from + 208, true)
     }
   }
 }
 
 /** The low nibbles of 16 bytes are one lane, the high ones the lane four on. */
-function encodeSixNibbles(source: Uint16Array, from: number, target: Uint16Array, to: number): void {
+function encodeSixNibbles(source: DataView, from: number, target: Uint32Array, to: number): void {
   for (let i = 0; i < 8; i++) {
-    const low = to + ((i & 4) * 2 + (i & 3)) * laneHalfwords
-    encodeNibbleLanes(source, from + i * 8, target, low, low + 4 * laneHalfwords)
+    const low = to + (i & 4) * 2 + (i & 3)
+    encodeNibbleLanes(source, from + i * 16, target, low, low + 4)
   }
 }
 
 /** A source byte has a pair for each of four groups; a target byte has one for each of four vectors. */
-function encodeUpperPairs(source: Uint16Array, from: number, target: Uint16Array, to: number): void {
-  for (let i = 0; i < 8; i++) {
-    // Bytes 16m + 4j + b of 128 k's 32 are vector j of the lanes 2g + m; i counts the 128, m and halfwords of b.
-    const near = from + (i >> 2) * 16 + ((i >> 1) & 1) * 8 + (i & 1)
-    const lane = to + ((i >> 2) * 8 + ((i >> 1) & 1)) * laneHalfwords + (i & 1)
+function encodeUpperPairs(source: DataView, from: number, target: Uint32Array, to: number): void {
+  for (let i = 0; i < 4; i++) {
+    // Bytes 16m + 4j + b of the 32 of 128 k are vector j of the lanes 2g + m; i counts the 128 and m.
+    const word0 = source.getUint32(from + i * 16, true)
+    const word1 = source.getUint32(from + i * 16 + 4, true)
+    const word2 = source.getUint32(from + i * 16 + 8, true)
+    const word3 = source.getUint32(from + i * 16 + 12, true)
+    const lane = to + (i >> 1) * 8 + (i & 1)
     for (let group = 0; group < 4; group++) {
       const shift = 2 * group
-      target[lane + group * 2 * laneHalfwords] =
-        ((source[near] >>> shift) & 0x0303) |
-        (((source[near + 2] >>> shift) & 0x0303) << 2) |
-        (((source[near + 4] >>> shift) & 0x0303) << 4) |
-        (((source[near + 6] >>> shift) & 0x0303) << 6)
+      target[lane + group * 2] =
+        ((word0 >>> shift) & 0x03030303) |
+        (((word1 >>> shift) & 0x03030303) << 2) |
+        (((word2 >>> shift) & 0x03030303) << 4) |
+        (((word3 >>> shift) & 0x03030303) << 6)
     }
   }
 }
+
+/** The lane that is being decoded. */
+const quants = new Uint8Array(16)
 
 /** One row of a packed q4_k matrix. `at` is the row's panel, `inPanel` its place there. */
 export function decodeQ4K(bytes: Uint8Array, at: number, inPanel: number, out: Float32Array): void {
@@ -192,32 +199,37 @@ function decodeMinMax(
     const d = block + scales + 192 + inPanel * 2
     const scale = halfAt(bytes, d) * ((small & 15) | (((bytes[large] >> shift) & 3) << 4))
     const min = halfAt(bytes, d + 32) * ((small >> 4) | (((bytes[large + 2] >> shift) & 3) << 4))
-    const end = Math.min(first + 32, out.length)
-    for (let k = first; k < end; k++) {
-      let q = laneNibble(bytes, block + inPanel * 128, k & 255)
-      if (format === "q5_k") q |= fifthBit(bytes, block + q5Fifth + inPanel * 32, k & 255) << 4
-      out[k] = scale * q - min
+    for (let half = first; half < Math.min(first + 32, out.length); half += 16) {
+      const lane = (half >> 4) & 15
+      decodeNibbleLane(bytes, block + inPanel * 2 * vectorBytes + lane * 4, quants)
+      if (format === "q5_k") addFifthBits(bytes, block + q5Fifth + inPanel * 32, lane)
+      const values = Math.min(16, out.length - half)
+      for (let i = 0; i < values; i++) out[half + i] = scale * quants[i] - min
     }
   }
 }
 
-function fifthBit(bytes: Uint8Array, row: number, k: number): number {
-  const bit = ((k >> 2) & 3) * 64 + laneByte(k)
-  return (bytes[row + (bit >> 3)] >> (bit & 7)) & 1
+/** Four bits of each vector: half a byte of its u64. */
+function addFifthBits(bytes: Uint8Array, row: number, lane: number): void {
+  for (let i = 0; i < 16; i++) {
+    const fifths = bytes[row + (i >> 2) * 8 + (lane >> 1)] >> ((lane & 1) * 4)
+    quants[i] |= ((fifths >> (i & 3)) & 1) << 4
+  }
 }
 
 /** One row of a packed q6_k matrix. */
 export function decodeQ6K(bytes: Uint8Array, at: number, inPanel: number, out: Float32Array): void {
   for (let first = 0; first < out.length; first += 16) {
     const block = at + (first >> 8) * geometry.q6_k.blockBytes
-    const scale = (bytes[block + q6Scales + inPanel * 16 + ((first >> 4) & 15)] << 24) >> 24
+    const lane = (first >> 4) & 15
+    const scale = (bytes[block + q6Scales + inPanel * 16 + lane] << 24) >> 24
     const dScale = halfAt(bytes, block + q6D + inPanel * 2) * scale
-    const upper = block + q6Upper + inPanel * 64
-    const end = Math.min(first + 16, out.length)
-    for (let k = first; k < end; k++) {
-      const low = laneNibble(bytes, block + inPanel * 128, k & 255)
-      const high = (bytes[upper + laneByte(k & 255)] >> (((k >> 2) & 3) * 2)) & 3
-      out[k] = dScale * ((low | (high << 4)) - 32)
+    decodeNibbleLane(bytes, block + inPanel * 2 * vectorBytes + lane * 4, quants)
+    const upper = block + q6Upper + inPanel * 64 + lane * 4
+    const values = Math.min(16, out.length - first)
+    for (let i = 0; i < values; i++) {
+      const high = (bytes[upper + (i & 3)] >> ((i >> 2) * 2)) & 3
+      out[first + i] = dScale * ((quants[i] | (high << 4)) - 32)
     }
   }
 }

@@ -53,17 +53,14 @@ export function encodePanels(
   if (!panels) return target.set(source.subarray(0, bytes))
   assert(source.byteOffset % 4 === 0 && target.byteOffset % 4 === 0, "packing needs 4-byte alignment")
   if (rows % panelRows !== 0 || columns % blockColumns !== 0) target.fill(0, 0, size)
-  const source16 = new Uint16Array(source.buffer, source.byteOffset, bytes >> 1)
-  const target16 = new Uint16Array(target.buffer, target.byteOffset, size >> 1)
   const target32 = new Uint32Array(target.buffer, target.byteOffset, size >> 2)
-  if (format === "q4_0") encodeQ40(source16, rows, columns, target16)
-  else if (format === "q8_0") encodeQ80(source16, rows, columns, target16)
-  else if (format === "q6_k") encodeQ6K(source16, rows, columns, target16)
-  else {
-    const source32 = new Uint32Array(source.buffer, source.byteOffset, bytes >> 2)
-    if (format === "q4_k") encodeQ4K(source32, rows, columns, target32)
-    else encodeQ5K(source32, rows, columns, target32)
-  }
+  const view = new DataView(source.buffer, source.byteOffset, bytes) // blocks of odd halfwords begin anywhere
+  const source32 = new Uint32Array(source.buffer, source.byteOffset, bytes >> 2)
+  if (format === "q4_0") encodeQ40(view, rows, columns, target32)
+  else if (format === "q8_0") encodeQ80(view, rows, columns, target32)
+  else if (format === "q4_k") encodeQ4K(source32, rows, columns, target32)
+  else if (format === "q5_k") encodeQ5K(source32, rows, columns, target32)
+  else encodeQ6K(view, rows, columns, target32)
 }
 
 /** One row of a packed matrix [rows, columns] as float32; `out` has `columns` values. */
