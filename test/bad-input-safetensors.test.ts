@@ -22,7 +22,7 @@ import {
   writeFiles,
   type TestTensors,
 } from "./checkpoint-files.ts"
-import { refusal } from "./refusal.ts"
+import { refusal, unprivileged } from "./refusal.ts"
 
 // ---- one file
 
@@ -406,17 +406,6 @@ test("a tokenizer file that claims 100 GB is refused before it is read", async (
   const { code, message } = await refusal(() => openCheckpoint(folder))
   expect([code, message]).toEqual(["bad-file", expect.stringContaining("has 100,000,000,000 bytes")])
 })
-
-/** Runs `use` without the rights of the superuser, which may read everything. */
-async function unprivileged<T>(use: () => Promise<T>): Promise<T> {
-  if (process.getuid?.() !== 0) return use()
-  process.seteuid?.(65534)
-  try {
-    return await use()
-  } finally {
-    process.seteuid?.(0)
-  }
-}
 
 test.runIf(process.platform !== "win32").each(["config.json", "model.safetensors"])(
   "a %s that may not be read is a matter of permission",

@@ -8,8 +8,19 @@ export async function refusal(use: () => unknown): Promise<{ code: ErrorCode; me
     await use()
   } catch (error) {
     if (!(error instanceof UserError)) throw error
-    if (!/: [^:]+$/.test(error.message)) throw new Error(`no next step in: ${error.message}`)
+    if (!/: (?:[^:]|:\S)+$/.test(error.message)) throw new Error(`no next step in: ${error.message}`)
     return { code: error.code, message: error.message }
   }
   throw new Error("it was accepted")
+}
+
+/** Runs `use` without the rights of the superuser, which may read everything. */
+export async function unprivileged<T>(use: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0) return use()
+  process.seteuid?.(65534)
+  try {
+    return await use()
+  } finally {
+    process.seteuid?.(0)
+  }
 }
