@@ -1,7 +1,7 @@
 // A tiny qwen3moe model as a GGUF file, with each part open to change.
 
 import type { GgufField, GgufTestFile, GgufTestTensor } from "./checkpoint-files.ts"
-import { randomBytes } from "./checkpoint-files.ts"
+import { concat, little, randomBytes } from "./checkpoint-files.ts"
 import { seeded } from "./random.ts"
 
 const tokens = [..."abcdefghijklmn", "<|endoftext|>", "<|im_end|>"]
@@ -54,14 +54,21 @@ const shapes: readonly [string, keyof typeof types, number[]][] = [
   ["blk.0.ffn_down_exps.weight", "Q8_0", [64, 32, 3]],
 ]
 
+/** A float32, or a float16 scale of 2^-4 and what follows it; all values are finite and small. */
+function block(random: () => number, bytes: number): Uint8Array {
+  if (bytes === 4) return new Uint8Array(Float32Array.of(random() - 0.5).buffer)
+  return concat(little(0x2c00, 16), randomBytes(random, bytes - 2))
+}
+
 /** `changes` replace metadata, add to it, or take away where the field is undefined. */
 export function tinyGguf(changes: [string, GgufField | undefined][] = []): GgufTestFile {
   const random = seeded(3)
   const fields = new Map<string, GgufField | undefined>([...metadata, ...changes])
   const tensors = shapes.map(([name, type, sizes]): [string, GgufTestTensor] => {
     const [number, blockBytes, blockValues] = types[type]
-    const values = sizes.reduce((all, size) => all * size, 1)
-    return [name, { type: number, sizes, bytes: randomBytes(random, (values / blockValues) * blockBytes) }]
+    const blocks = sizes.reduce((all, size) => all * size, 1) / blockValues
+    const pieces = Array.from({ length: blocks }, () => block(random, blockBytes))
+    return [name, { type: number, sizes, bytes: concat(...pieces) }]
   })
   const kept = [...fields].flatMap(([key, field]): [string, GgufField][] => (field ? [[key, field]] : []))
   return { metadata: kept, tensors }

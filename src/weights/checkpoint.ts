@@ -26,7 +26,7 @@ export async function openCheckpoint(
 }
 
 /** What the folder lacks stays the checkpoint's own, but for the tokenizer's config. */
-function withTokenizer(checkpoint: Checkpoint, folder: string): Checkpoint {
+export function withTokenizer(checkpoint: Checkpoint, folder: string): Checkpoint {
   const kept = [...checkpoint.files].filter(([name]) => name !== tokenizerConfigFile)
   const files = new Map([...kept, ...readTokenizerFiles(folder)])
   const generationConfig = files.has(generationConfigFile)

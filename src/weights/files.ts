@@ -17,7 +17,7 @@ export const tokenizerFiles = [tokenizerFile, tokenizerConfigFile, templateFile]
 export const smallFiles = [configFile, generationConfigFile, ...tokenizerFiles] as const
 
 /** Qwen3's largest, tokenizer.json, has 11 MB. */
-const maxSmallFileBytes = 100_000_000
+export const maxSmallFileBytes = 100_000_000
 
 export function readNames(folder: string): string[] {
   try {

@@ -14,11 +14,19 @@ import { sourceTypes, storedBytes, type Checkpoint, type SourceTensor } from "./
 const singleFile = "model.safetensors"
 export const indexFile = "model.safetensors.index.json"
 
-export function readFolder(path: string): Checkpoint {
+/** Where the weights are: on the disk, or at a hub of which only the headers were fetched. */
+export interface Shards {
+  /** Of all files there. */
+  names: readonly string[]
+  use<T>(name: string, read: (source: ByteSource) => T): T
+}
+
+/** `path` has the small files and the index; the weights are in `shards`, in the same folder where absent. */
+export function readFolder(path: string, shards: Shards = shardsIn(path)): Checkpoint {
   const files = readFiles(path, smallFiles)
   const config = readJsonFile(files, path, configFile)
   checkQuantisation(config, path)
-  const tensors = stackExperts(readStored(path))
+  const tensors = stackExperts(readStored(path, shards))
   return {
     kind: "folder",
     path,
@@ -30,6 +38,10 @@ export function readFolder(path: string): Checkpoint {
     tensors,
     bytes: storedBytes(tensors.values()),
   }
+}
+
+function shardsIn(folder: string): Shards {
+  return { names: readNames(folder), use: (name, read) => withFile(join(folder, name), read) }
 }
 
 /** The index's map from tensor to shard; a shard is a plain name in the same folder. */
@@ -49,33 +61,36 @@ export function parseIndex(bytes: Uint8Array, path: string): Map<string, string>
   return shards
 }
 
-/** All tensors of all shards, each where the index says it is. */
-function readStored(folder: string): SourceTensor[] {
-  const names = readNames(folder)
-  if (!names.includes(indexFile)) return readSingle(folder, names)
-  const index = parseIndex(readSmallFile(join(folder, indexFile), maxHeaderBytes), join(folder, indexFile))
-  const shards = [...new Set(index.values())].sort()
+/** Those of `names` that hold the weights: what the folder's index says, or the only one. */
+export function shardNames(folder: string, names: readonly string[]): string[] {
+  if (!names.includes(indexFile)) return [singleName(folder, names)]
+  const shards = [...new Set(readIndex(folder).values())].sort()
   const missing = shards.filter((shard) => !names.includes(shard))
-  if (missing.length > 0)
-    throw new UserError(
-      "not-found",
-      `${folder} lacks ${missing.length} of ${shards.length} shards, the first is ${missing[0]}: download them`,
-    )
-  const stored = shards.flatMap((shard) => readShard(join(folder, shard)))
-  checkIndex(folder, index, stored)
-  return stored
+  if (missing.length === 0) return shards
+  throw new UserError(
+    "not-found",
+    `${folder} lacks ${missing.length} of ${shards.length} shards, the first is ${missing[0]}: download them`,
+  )
 }
 
-function readSingle(folder: string, names: readonly string[]): SourceTensor[] {
-  if (names.includes(singleFile)) return readShard(join(folder, singleFile))
+function singleName(folder: string, names: readonly string[]): string {
+  if (names.includes(singleFile)) return singleFile
   const gguf = names.find((name) => name.endsWith(".gguf"))
   const next =
     gguf === undefined ? "name a folder with a whole Hugging Face model" : `name ${join(folder, gguf)}`
   throw new UserError("not-found", `${folder} has neither ${singleFile} nor ${indexFile}: ${next}`)
 }
 
-function readShard(path: string): SourceTensor[] {
-  return withFile(path, storedTensors)
+function readIndex(folder: string): Map<string, string> {
+  const path = join(folder, indexFile)
+  return parseIndex(readSmallFile(path, maxHeaderBytes), path)
+}
+
+/** All tensors of all shards, each where the index says it is. */
+function readStored(folder: string, shards: Shards): SourceTensor[] {
+  const stored = shardNames(folder, shards.names).flatMap((shard) => shards.use(shard, storedTensors))
+  if (shards.names.includes(indexFile)) checkIndex(folder, readIndex(folder), stored)
+  return stored
 }
 
 /** One safetensors file's tensors under the names it gives them. */
