@@ -2,8 +2,10 @@ import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from "n
 import { join } from "node:path"
 import { beforeEach, expect, test, vi } from "vitest"
 import { modelFiles, testFolder, tinyTensors, writeFiles } from "../test/checkpoint-files.ts"
+import { HubServer, modelId } from "../test/hub-server.ts"
 import { refusal } from "../test/refusal.ts"
 import { packCheckpoint, prepare } from "./prepare.ts"
+import type { PullProgress } from "./weights/pull.ts"
 import { listModels } from "./weights/store.ts"
 
 beforeEach(() => vi.stubEnv("A3B_HOME", testFolder()))
@@ -16,7 +18,9 @@ test("a folder is packed into the store on first use, said and shown, and opened
   const shards: number[] = []
   const options = {
     onNotice: (text: string) => notices.push(text),
-    onProgress: ({ shardsDone }: { shardsDone: number }) => shards.push(shardsDone),
+    onProgress: (progress: PullProgress) => {
+      if (progress.phase === "pack") shards.push(progress.shardsDone)
+    },
   }
   const first = await prepare(folder, options)
   expect(first.path.startsWith(join(process.env.A3B_HOME!, "models"))).toBe(true)
@@ -83,4 +87,26 @@ test("what is neither file nor folder nor stored is not found", async () => {
   const { code, message } = await refusal(() => prepare("no-such-model"))
   expect(code).toBe("not-found")
   expect(message).toContain("a3b list")
+})
+
+test("a hub id is pulled into the store on first use and needs no hub afterwards", async () => {
+  const hub = await HubServer.start(modelFiles(tinyTensors(), 2))
+  vi.stubEnv("HF_ENDPOINT", hub.url)
+  const notices: string[] = []
+  const phases = new Set<string>()
+  const options = {
+    onNotice: (text: string) => notices.push(text),
+    onProgress: ({ phase }: PullProgress) => phases.add(phase),
+  }
+  const first = await prepare(modelId, options)
+  expect(notices).toEqual([`pulling ${modelId} into ${first.path}`])
+  expect([...phases].sort()).toEqual(["download", "pack", "plan"])
+  expect(listModels()).toMatchObject([{ source: modelId, state: "ready" }])
+  const requests = hub.requests.length
+  expect((await prepare(modelId)).path).toBe(first.path)
+  expect(hub.requests.length).toBe(requests)
+  const local = await prepare(folderModel())
+  expect([...first.tensors.values()].map(({ sourceHash }) => sourceHash)).toEqual(
+    [...local.tensors.values()].map(({ sourceHash }) => sourceHash),
+  )
 })

@@ -12,16 +12,18 @@ import { fileError } from "./weights/file.ts"
 import { readNames } from "./weights/files.ts"
 import { pack } from "./weights/pack.ts"
 import type { PackOptions } from "./weights/pack.ts"
-import type { Quant } from "./weights/pack-plan.ts"
 import { isPacked, openPacked } from "./weights/packed.ts"
 import type { PackedModel } from "./weights/packed.ts"
+import type { PullProgress } from "./weights/pull.ts"
 import { findModel, storedPath } from "./weights/store.ts"
 
-export interface PrepareOptions extends Pick<PackOptions, "quant" | "threads" | "onProgress" | "signal"> {
+export interface PrepareOptions extends Pick<PackOptions, "quant" | "threads" | "signal"> {
   /** A folder whose tokenizer files take the place of the checkpoint's own. */
   tokenizer?: string
   /** Told what takes long before it begins, in a sentence. */
   onNotice?: (text: string) => void
+  /** How far packing and downloading are. */
+  onProgress?: (progress: PullProgress) => void
 }
 
 export async function prepare(model: string, options: PrepareOptions = {}): Promise<PackedModel> {
@@ -30,9 +32,11 @@ export async function prepare(model: string, options: PrepareOptions = {}): Prom
   if (kind === "checkpoint") return prepareCheckpoint(model, options)
   const stored = findModel(model)
   if (stored) return openAsAsked(stored.path, options)
+  const { parseHubId } = await import("./weights/hub.ts")
+  if (parseHubId(model)) return prepareHub(model, options)
   throw new UserError(
     "not-found",
-    `${model} is no file, folder, hub id or stored model: check the path, or see a3b list`,
+    `${model} is no file, folder, stored model or hub id: check the path, or see a3b list`,
   )
 }
 
@@ -50,9 +54,26 @@ export async function packCheckpoint(
   return openPacked(out)
 }
 
+/** Downloads and packs a hub's model, into the store where `out` is absent, whether or not that exists already. */
+export async function pullModel(
+  id: string,
+  options: PrepareOptions & { out?: string } = {},
+): Promise<PackedModel> {
+  const { out = storedHub(id, options), onNotice } = options
+  const { pull } = await import("./weights/pull.ts")
+  onNotice?.(`pulling ${id} into ${out}`)
+  await pull(id, { ...options, out, specs: (config) => tensorSpecs(parseConfig(config)) })
+  return openPacked(out)
+}
+
 async function prepareCheckpoint(path: string, options: PrepareOptions): Promise<PackedModel> {
   const out = storedCheckpoint(realPath(path), options)
   return exists(out) ? openPacked(out) : packCheckpoint(path, { ...options, out })
+}
+
+async function prepareHub(id: string, options: PrepareOptions): Promise<PackedModel> {
+  const out = storedHub(id, options)
+  return exists(out) ? openPacked(out) : pullModel(id, { ...options, out })
 }
 
 function kindOf(model: string): "packed" | "checkpoint" | "name" {
@@ -76,9 +97,14 @@ function openAsAsked(path: string, { tokenizer, quant }: PrepareOptions): Packed
   return packed
 }
 
-function storedCheckpoint(source: string, options: { tokenizer?: string; quant?: Quant }): string {
-  const { tokenizer, quant = "auto" } = options
+/** Another checkpoint, tokenizer or quant is another file. */
+function storedCheckpoint(source: string, { tokenizer, quant = "auto" }: PrepareOptions): string {
   return storedPath(source, [identity(source), tokenizer === undefined ? null : identity(tokenizer), quant])
+}
+
+/** What the hub has now is not asked: pulling again is up to the user. */
+function storedHub(id: string, { tokenizer, quant = "auto" }: PrepareOptions): string {
+  return storedPath(id, [tokenizer === undefined ? null : identity(tokenizer), quant])
 }
 
 /** Changes when a checkpoint does: names, sizes and times of its files. */
