@@ -406,7 +406,14 @@ double Engine::readBandwidth() {
   Memory memory;
   if (!memory.allocate(bytes)) return 0;
   const int slices = static_cast<int>(bytes / slice);
-  pool.run(slices, 16, [&](int first, int last, int) { memset(memory.data() + first * slice, 1, static_cast<size_t>(last - first) * slice); });
+  // Values that no two pages share: a host may keep one copy of equal pages, which would then be read from its cache.
+  pool.run(slices, 16, [&](int first, int last, int) {
+    uint64_t value = static_cast<uint64_t>(first) + 1;
+    for (int64_t at = first * slice; at < last * slice; at += 8) {
+      value = value * 6364136223846793005u + 1442695040888963407u;
+      memcpy(memory.data() + at, &value, 8);
+    }
+  });
   double best = 0;
   std::atomic<uint64_t> sink{0};  // keeps the reads from being removed
   for (int round = 0; round < 5; round++) {

@@ -300,35 +300,49 @@ void addWeighted(float* y, const float* const* x, const float* weight, int count
 
 constexpr float kMasked = -1e30f;
 
-// Scores of one page: [group][kPageTokens]; keys beyond the context are masked.
+// Scores of one page: [group][kPageTokens]; keys beyond the context are masked. Dot products are summed 16 at a time.
 template <int chunks> inline void pageScores(const float* q, int group, const uint16_t* keys, int count, float* scores) {
-  for (int t = 0; t < count; t++) {
+  VF waiting[16];
+  alignas(64) float sums[16];
+  int first = 0;  // of the waiting products, counted key by key
+  auto flush = [&](int n) {
+    sumLanes16(waiting, sums);
+    for (int i = 0; i < n; i++) scores[(first + i) % group * kPageTokens + (first + i) / group] = sums[i];
+    first += n;
+  };
+  for (int i = 0; i < 16; i++) waiting[i] = zero();
+  for (int t = 0, n = 0; t < count; t++) {
     VF k[chunks];
     for (int c = 0; c < chunks; c++) k[c] = loadHalf(keys + (t * chunks + c) * 16);
     for (int g = 0; g < group; g++) {
       VF s = mul(load(q + g * chunks * 16), k[0]);
       for (int c = 1; c < chunks; c++) s = fma(load(q + (g * chunks + c) * 16), k[c], s);
-      scores[g * kPageTokens + t] = sumLanes(s);
+      waiting[n++] = s;
+      if (n == 16) flush(16), n = 0;
     }
+    if (t == count - 1) flush(n);
   }
   for (int g = 0; g < group; g++)
     for (int t = count; t < kPageTokens; t++) scores[g * kPageTokens + t] = kMasked;
 }
 
-// out += probabilities of one page times its values, 32 columns of the head at a time.
-inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, float* out) {
-  for (int g0 = 0; g0 < group; g0 += 4) {
-    const int g1 = g0 + 4 < group ? g0 + 4 : group;
-    for (int d = 0; d < headDim; d += 16) {
-      VF acc[4];
-      for (int g = g0; g < g1; g++) acc[g - g0] = load(out + g * headDim + d);
-      for (int t = 0; t < count; t++) {
-        const VF v = loadHalf(values + t * headDim + d);
-        for (int g = g0; g < g1; g++) acc[g - g0] = fma(set1(p[g * kPageTokens + t]), v, acc[g - g0]);
-      }
-      for (int g = g0; g < g1; g++) store(out + g * headDim + d, acc[g - g0]);
+// out += probabilities of one page times its values, for `heads` heads, 16 columns of the head at a time.
+template <int heads> inline void headValues(const float* p, int headDim, const uint16_t* values, int count, float* out) {
+  for (int d = 0; d < headDim; d += 16) {
+    VF acc[heads];
+    for (int g = 0; g < heads; g++) acc[g] = load(out + g * headDim + d);
+    for (int t = 0; t < count; t++) {
+      const VF v = loadHalf(values + t * headDim + d);
+      for (int g = 0; g < heads; g++) acc[g] = fma(set1(p[g * kPageTokens + t]), v, acc[g]);
     }
+    for (int g = 0; g < heads; g++) store(out + g * headDim + d, acc[g]);
   }
+}
+
+inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, float* out) {
+  int g = 0;
+  for (; g + 8 <= group; g += 8) headValues<8>(p + g * kPageTokens, headDim, values, count, out + g * headDim);
+  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, out + g * headDim);
 }
 
 // Online softmax, page by page in order (Milakov and Gimelshein 2018), so that the result does not depend on chunking.
