@@ -1,0 +1,91 @@
+// Steps 1 and 2. Messages as clients send them in, messages as templates expect them out, and with them the prompt.
+// Clients differ: content as parts or null, arguments as text or object, thoughts under two names.
+
+import type { ChatRequest, Json, Message, ToolCall } from "../types.ts"
+import { UserError, messageOf } from "../util/errors.ts"
+import type { ChatFormat } from "./format.ts"
+import { parseJson } from "./json.ts"
+import { thinkingVariables } from "./thinking.ts"
+
+/** A message with the thought under its other name too. */
+export type IncomingMessage = Message & { reasoning?: string | null }
+
+const roles = new Set(["system", "user", "assistant", "tool"])
+
+/** The request's conversation and tools as the prompt that the assistant's reply continues. */
+export function render(format: ChatFormat, request: ChatRequest): string {
+  return format.template.render({
+    messages: normaliseMessages(request.messages, format.argumentsForm),
+    tools: request.tools?.length ? request.tools : null,
+    addGenerationPrompt: true,
+    variables: { ...thinkingVariables(format.family, request.thinking), ...request.templateVariables },
+  })
+}
+
+/** Text content everywhere, one field for thoughts, arguments in the form that the template takes. */
+export function normaliseMessages(
+  messages: readonly IncomingMessage[],
+  argumentsForm: ChatFormat["argumentsForm"],
+): Message[] {
+  if (messages.length === 0)
+    throw new UserError("bad-request", "messages is empty: send at least one message")
+  return messages.map((message, i) => {
+    const where = `messages[${i}]`
+    if (!roles.has(message.role))
+      throw new UserError(
+        "bad-request",
+        `${where}.role is "${message.role}", not one of ${[...roles].join(", ")}`,
+      )
+    const { content, reasoning, reasoning_content, tool_calls, ...rest } = message
+    const thought = reasoning_content ?? reasoning
+    return {
+      ...rest,
+      content: textOf(content, where),
+      ...(typeof thought === "string" && { reasoning_content: thought }),
+      ...(tool_calls?.length && {
+        tool_calls: tool_calls.map((call, j) =>
+          normaliseCall(call, argumentsForm, `${where}.tool_calls[${j}]`),
+        ),
+      }),
+    }
+  })
+}
+
+function textOf(content: Message["content"], where: string): string {
+  if (typeof content === "string") return content
+  const parts = content ?? []
+  if (!Array.isArray(parts))
+    throw new UserError("bad-request", `${where}.content is neither text nor a list of parts`)
+  return parts
+    .map((part: { type?: unknown; text?: unknown } | null, i) => {
+      if (part?.type === "text" && typeof part.text === "string") return part.text
+      throw new UserError(
+        "bad-request",
+        `${where}.content[${i}] is not a text part: this model reads text only`,
+      )
+    })
+    .join("\n")
+}
+
+function normaliseCall(call: ToolCall, form: ChatFormat["argumentsForm"], where: string): ToolCall {
+  const { name, arguments: given } = call.function ?? {} // templates take calls without `function` too
+  if (typeof given !== "string") return call
+  const text = given.trim() === "" ? "{}" : given
+  return {
+    ...call,
+    function: { name, arguments: form === "text" ? text : readObject(text, `${where}.arguments`) },
+  }
+}
+
+function readObject(text: string, where: string): { [key: string]: Json } {
+  try {
+    const value = parseJson(text)
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
+    throw new SyntaxError("it is not an object")
+  } catch (error) {
+    throw new UserError(
+      "bad-request",
+      `${where} must hold a JSON object for this checkpoint's template: ${messageOf(error)}: send {} or correct it`,
+    )
+  }
+}
