@@ -1,0 +1,66 @@
+// What a benchmark measured in, the lines that people read out.
+
+import type { DecodeSpeed, PrefillSpeed } from "./benchmark.ts"
+import { print, table } from "./output.ts"
+import { count, fileSize, memorySize } from "./units.ts"
+
+/** What `a3b bench --json` prints. */
+export interface BenchResult {
+  isa: string
+  threads: number
+  /** What all threads together read from memory; null for a backend that cannot tell. */
+  readBandwidthGBs: number | null
+  weightBytesPerToken: number
+  prefill: PrefillSpeed[]
+  decode: DecodeSpeed[]
+  /** From the packed file's path to a model that can run. */
+  loadMs: number
+  /** At the end, with the resident pages of the mapped weights. */
+  rssBytes: number
+  notes: string[]
+}
+
+export function showBench(result: BenchResult): void {
+  const { isa, threads, readBandwidthGBs, loadMs, rssBytes } = result
+  const bandwidth = readBandwidthGBs === null ? "" : `; memory is read at ${readBandwidthGBs.toFixed(1)} GB/s`
+  print(`${isa}, ${threads} thread${threads === 1 ? "" : "s"}${bandwidth}`)
+  print(`loaded in ${loadMs.toFixed(0)} ms; ${memorySize(rssBytes)} resident, mapped weights included`)
+  print(`one token reads ${fileSize(result.weightBytesPerToken)} of weights\n`)
+  print(speedTable(result))
+  for (const { tokens, depth, opSeconds } of result.prefill)
+    if (opSeconds) print(`\n${profileTable(`prefill ${count(tokens)} at depth ${count(depth)}`, opSeconds)}`)
+  for (const { depth, opSeconds } of result.decode)
+    if (opSeconds) print(`\n${profileTable(`decode at depth ${count(depth)}`, opSeconds)}`)
+  for (const line of result.notes) print(`\n${line}`)
+}
+
+function speedTable({ prefill, decode, readBandwidthGBs }: BenchResult): string {
+  const share = (gbPerSecond: number) =>
+    readBandwidthGBs === null ? "" : `${Math.round((100 * gbPerSecond) / readBandwidthGBs)}% of memory`
+  const rows = [
+    ...prefill.map(({ tokens, depth, tokensPerSecond }) => [
+      `prefill ${count(tokens)}`,
+      count(depth),
+      tokensPerSecond.toFixed(1),
+      "",
+      "",
+    ]),
+    ...decode.map(({ depth, tokensPerSecond, gbPerSecond }) => [
+      "decode",
+      count(depth),
+      tokensPerSecond.toFixed(2),
+      gbPerSecond.toFixed(2),
+      share(gbPerSecond),
+    ]),
+  ]
+  return table(rows, { head: ["", "depth", "tokens/s", "GB/s", ""], right: [1, 2, 3] })
+}
+
+function profileTable(title: string, opSeconds: Record<string, number>): string {
+  const total = Object.values(opSeconds).reduce((sum, seconds) => sum + seconds, 0)
+  const rows = Object.entries(opSeconds)
+    .filter(([, seconds]) => seconds > 0)
+    .sort(([, a], [, b]) => b - a)
+    .map(([op, seconds]) => [op, seconds.toFixed(3), `${Math.round((100 * seconds) / total)}%`])
+  return table(rows, { head: [title, "seconds", ""], right: [1, 2] })
+}

@@ -1,0 +1,120 @@
+// Measures a model on this machine: tokens per second of prefill and decode, beside the rate at which memory can be
+// read, taken in the same run.
+
+import type { Command } from "commander"
+import { parseConfig } from "../model/config.ts"
+import type { ModelConfig } from "../model/config.ts"
+import { Qwen3Moe } from "../model/qwen3moe.ts"
+import { UserError } from "../util/errors.ts"
+import { openPacked } from "../weights/packed.ts"
+import { showBench } from "./bench-report.ts"
+import type { BenchResult } from "./bench-report.ts"
+import type { Lengths } from "./benchmark.ts"
+import { checkLengths, longestContext, measure, weightBytesPerToken } from "./benchmark.ts"
+import { interruptible } from "./interrupt.ts"
+import { checkMemory, openBackend, openPrepared } from "./loading.ts"
+import type { MeasuringBackend } from "./loading.ts"
+import { addJsonOption, addModelOptions, modelArgument, wholeNumber, wholeNumbers } from "./options.ts"
+import type { ModelOptions } from "./options.ts"
+import { note, printJson } from "./output.ts"
+
+interface BenchOptions extends ModelOptions {
+  prefill?: number[]
+  decode: number
+  depth?: number[]
+  chunk: number
+  rounds: number
+  profile?: boolean
+  json?: boolean
+}
+
+const mostTokens = 1 << 24
+const usualPrefill = [512, 2048]
+const usualDepths = [0, 4096]
+const notes = [
+  "keys and values before a depth are random numbers, written page by page without a forward pass",
+]
+
+export function define(command: Command): void {
+  addJsonOption(addModelOptions(command))
+    .addArgument(modelArgument())
+    .option(
+      "--prefill <tokens>",
+      "lengths of prompts to read, 0 for none (default: 512,2048)",
+      wholeNumbers(0, mostTokens),
+    )
+    .option("--decode <tokens>", "tokens to make one by one, 0 for none", wholeNumber(0, mostTokens), 64)
+    .option(
+      "--depth <tokens>",
+      "tokens that the context holds already (default: 0,4096)",
+      wholeNumbers(0, mostTokens),
+    )
+    .option("--chunk <tokens>", "most tokens of one batch", wholeNumber(1, 8192), 512)
+    .option("--rounds <number>", "measure each so often and take the median", wholeNumber(1, 100), 1)
+    .option("--profile", "show the seconds spent in each op")
+    .action(bench)
+}
+
+function bench(path: string, options: BenchOptions): Promise<void> {
+  return interruptible(async (signal) => {
+    const result = await runBench(path, options, signal)
+    if (options.json) printJson(result)
+    else showBench(result)
+  })
+}
+
+async function runBench(path: string, options: BenchOptions, signal: AbortSignal): Promise<BenchResult> {
+  const packed = await openPrepared(path, options, signal)
+  const config = parseConfig(packed.config)
+  const { chunk: chunkTokens, rounds } = options
+  const lengths = lengthsOf(options, config)
+  checkLengths(config, lengths)
+  checkMemory(packed, Math.min(longestContext(lengths), config.maxPositions), options)
+  const backend = await openBackend(options)
+  try {
+    const timings = options.profile ? timingsOf(backend) : undefined
+    // Before the weights are mapped: it takes 2 GiB of its own for a moment.
+    const bandwidth = await backend.readBandwidth?.()
+    const start = performance.now()
+    const model = Qwen3Moe.load(backend, openPacked(packed.path))
+    const loadMs = performance.now() - start
+    const bytesPerToken = weightBytesPerToken(config, packed.tensors)
+    const speeds = await measure(model, bytesPerToken, {
+      ...lengths,
+      chunkTokens,
+      rounds,
+      signal,
+      timings,
+      onStep: note,
+    })
+    return {
+      isa: backend.device,
+      threads: backend.threads,
+      readBandwidthGBs: bandwidth === undefined ? null : bandwidth / 1e9,
+      weightBytesPerToken: bytesPerToken,
+      ...speeds,
+      loadMs,
+      rssBytes: process.memoryUsage.rss(),
+      notes,
+    }
+  } finally {
+    backend.free()
+  }
+}
+
+/** Those usual lengths that the model has positions for, where none are asked for. */
+function lengthsOf({ prefill, decode, depth }: BenchOptions, { maxPositions }: ModelConfig): Lengths {
+  const depths = depth ?? usualDepths.filter((tokens) => tokens < maxPositions / 2)
+  const room = maxPositions - Math.max(...depths)
+  return {
+    prefill: (prefill ?? usualPrefill.filter((tokens) => tokens <= room)).filter((tokens) => tokens > 0),
+    decode,
+    depths,
+  }
+}
+
+function timingsOf(backend: MeasuringBackend): () => Record<string, number> {
+  const { timings } = backend
+  if (timings) return () => timings.call(backend)
+  throw new UserError("unsupported", `the ${backend.name} backend keeps no times per op: leave --profile out`)
+}

@@ -1,0 +1,74 @@
+// Prints what the model makes of given token ids: the logits after each of them. For comparing with other programs.
+
+import type { Command } from "commander"
+import { pageTokens } from "../backend/backend.ts"
+import { Engine } from "../engine/engine.ts"
+import { parseConfig } from "../model/config.ts"
+import { Qwen3Moe } from "../model/qwen3moe.ts"
+import { interruptible } from "./interrupt.ts"
+import { checkMemory, openBackend, openPrepared } from "./loading.ts"
+import { addJsonOption, addModelOptions, modelArgument, wholeNumbers } from "./options.ts"
+import type { ModelOptions } from "./options.ts"
+import { print, printJson, table } from "./output.ts"
+
+interface LogitsOptions extends ModelOptions {
+  ids: number[]
+  json?: boolean
+}
+
+/** How many of the largest logits people are shown. */
+const shown = 5
+
+export function define(command: Command): void {
+  addJsonOption(addModelOptions(command))
+    .addArgument(modelArgument())
+    .requiredOption("--ids <list>", "token ids, like 151644,872,198", wholeNumbers(0, 2 ** 24))
+    .action(logits)
+}
+
+function logits(path: string, options: LogitsOptions): Promise<void> {
+  return interruptible(async (signal) => {
+    const rows = await computeLogits(path, options, signal)
+    if (options.json) printJson({ ids: options.ids, logits: rows.map((row) => Array.from(row)) })
+    else print(largest(options.ids, rows))
+  })
+}
+
+async function computeLogits(
+  path: string,
+  options: LogitsOptions,
+  signal: AbortSignal,
+): Promise<Float32Array[]> {
+  const packed = await openPrepared(path, options, signal)
+  const ids = Int32Array.from(options.ids)
+  checkMemory(packed, Math.min(ids.length, parseConfig(packed.config).maxPositions), options)
+  const backend = await openBackend(options)
+  try {
+    return await logitsOf(Qwen3Moe.load(backend, packed), ids, signal)
+  } finally {
+    backend.free()
+  }
+}
+
+async function logitsOf(model: Qwen3Moe, ids: Int32Array, signal: AbortSignal): Promise<Float32Array[]> {
+  const { maxPositions: maxContext, vocab } = model.config
+  const kvPages = Math.ceil(maxContext / pageTokens)
+  const engine = new Engine(model, { maxContext, kvPages, chunkTokens: 512, tokenizerSize: vocab })
+  try {
+    return await engine.logits(ids, signal)
+  } finally {
+    await engine.free()
+  }
+}
+
+/** One line per position: the ids with the largest logits. */
+function largest(ids: readonly number[], rows: readonly Float32Array[]): string {
+  const best = (row: Float32Array) =>
+    [...row.keys()]
+      .sort((a, b) => row[b] - row[a])
+      .slice(0, shown)
+      .map((id) => `${id}: ${row[id].toFixed(4)}`)
+  const cells = rows.map((row, position) => [String(position), String(ids[position]), ...best(row)])
+  const rest = Array.from({ length: Math.min(shown, rows[0].length) - 1 }, () => "")
+  return table(cells, { head: ["position", "id", "largest logits after it", ...rest], right: [0, 1] })
+}

@@ -1,0 +1,61 @@
+// Arguments as people write them in, checked values out; and the options that several commands share.
+
+import { Argument, InvalidArgumentError, Option } from "commander"
+import type { Command } from "commander"
+
+/** Of every command that runs a model. */
+export interface ModelOptions {
+  threads?: number
+  backend: "auto" | "cpu" | "reference"
+  tokenizer?: string
+}
+
+export function modelArgument(): Argument {
+  return new Argument("<model>", "packed file, folder, GGUF file, hub id, or name of a stored model")
+}
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .option("--threads <number>", "threads of the cpu backend; all cores where left out", wholeNumber(1, 512))
+    .addOption(
+      new Option("--backend <name>", "what computes: the native cpu backend, or the slow reference")
+        .choices(["auto", "cpu", "reference"])
+        .default("auto"),
+    )
+    .option("--tokenizer <folder>", "take the tokenizer's files from here in place of the model's own")
+}
+
+export function addContextOption(command: Command): Command {
+  return command.option(
+    "--context <tokens>",
+    "most tokens of prompt and reply together; what the model and the memory allow where left out",
+    wholeNumber(1, 1 << 26),
+  )
+}
+
+export function addJsonOption(command: Command): Command {
+  return command.option("--json", "print one JSON object for a program to read")
+}
+
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => readWhole(text, least, most)
+}
+
+export function decimal(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() !== "" && value >= least && value <= most) return value
+    throw new InvalidArgumentError(`Wanted a number from ${least} to ${most}.`)
+  }
+}
+
+/** `1,2,3` */
+export function wholeNumbers(least: number, most: number): (text: string) => number[] {
+  return (text) => text.split(",").map((part) => readWhole(part.trim(), least, most))
+}
+
+function readWhole(text: string, least: number, most: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : NaN
+  if (value >= least && value <= most) return value
+  throw new InvalidArgumentError(`Wanted whole numbers from ${least} to ${most}.`)
+}
