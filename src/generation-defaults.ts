@@ -21,6 +21,12 @@ export function generationDefaults(config: Config, generationConfig: Config = {}
   )
 }
 
+/** What a request leaves out, or leaves undefined, is as the checkpoint says. */
+export function withDefaults(asked: Partial<Sampling> = {}, defaults: Sampling): Sampling {
+  const given = Object.entries(asked).filter(([, value]) => value !== undefined)
+  return { ...defaults, ...Object.fromEntries(given) }
+}
+
 function samplingOf(config: Config): Sampling {
   const temperature =
     config.do_sample === false ? 0 : number(config, "temperature", plainSampling.temperature)

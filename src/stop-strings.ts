@@ -1,6 +1,8 @@
 // Between steps 8 and 9. Content in, content out up to the first stop string, which is never shown, not even when it
 // comes in pieces: text that could be the beginning of one is held back until it is known not to be.
 
+import type { ChatEvent } from "./types.ts"
+
 export class StopStrings {
   readonly #stops: readonly string[]
   #held = ""
@@ -13,6 +15,18 @@ export class StopStrings {
   /** The stop string that ended the reply, if one has. */
   get found(): string | undefined {
     return this.#found
+  }
+
+  /** The events that can be shown now; once a stop string was found, only those about the end. */
+  *pass(events: Iterable<ChatEvent>): Generator<ChatEvent> {
+    for (const event of events) {
+      const aboutEnd = event.type === "usage" || event.type === "finish"
+      if (this.#found !== undefined && !aboutEnd) continue
+      // A stop string does not reach beyond the content it began in.
+      const text = event.type === "content" ? this.push(event.text) : this.flush()
+      if (text !== "") yield { type: "content", text }
+      if (event.type !== "content") yield event
+    }
   }
 
   /** The text that can be shown now. */

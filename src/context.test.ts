@@ -1,0 +1,51 @@
+import { expect, test } from "vitest"
+import { aprilConfig } from "../test/april-config.ts"
+import { availableMemory, contextFor } from "./context.ts"
+import { parseConfig } from "./model/config.ts"
+
+const GiB = 2 ** 30
+const request = {
+  config: parseConfig({ ...aprilConfig, max_position_embeddings: 262144 }),
+  weightBytes: 16 * GiB,
+  availableBytes: 24 * GiB,
+}
+
+test("the context asked for is given", () => {
+  expect(contextFor(32_768, request)).toBe(32_768)
+  expect(contextFor(1, request)).toBe(1)
+})
+
+test("without one it is as long as memory allows", () => {
+  // 8 GiB less a step's scratch, at 96 KiB a token.
+  expect(contextFor(undefined, request)).toBeGreaterThan(80_000)
+  expect(contextFor(undefined, request)).toBeLessThan((8 * GiB) / (96 * 1024))
+})
+
+test("it never exceeds the model's positions", () => {
+  const roomy = { ...request, availableBytes: 1024 * GiB }
+  expect(contextFor(undefined, roomy)).toBe(262_144)
+  const message = "context is 300,000 tokens; the model has positions for 262,144 tokens"
+  expect(() => contextFor(300_000, roomy)).toThrow(message)
+})
+
+test("what memory has no room for is refused with what would fit", () => {
+  const refused =
+    /needs 40\.\d GiB of memory for 262,144 tokens; 24\.0 GiB are available: a context of 8\d,\d+ tokens/
+  expect(() => contextFor(262_144, request)).toThrow(refused)
+})
+
+test("a model larger than memory is refused", () => {
+  const small = { ...request, availableBytes: 15 * GiB }
+  expect(() => contextFor(undefined, small)).toThrow(
+    /the model needs 16\.\d GiB .* 15\.0 GiB are available: close/,
+  )
+  expect(() => contextFor(undefined, small)).toThrow(expect.objectContaining({ code: "model-too-large" }))
+})
+
+test.each([0, -1, 1.5, NaN])("a context of %d is refused", (context) => {
+  expect(() => contextFor(context, request)).toThrow("wanted a whole number of tokens")
+})
+
+test("available memory is a part of this machine's", () => {
+  expect(availableMemory()).toBeGreaterThan(0)
+})

@@ -1,0 +1,59 @@
+// The public names, grouped by room, in path order.
+
+// the spine
+export { Llm, load } from "./llm.ts"
+export type { GenerateRequest, LoadOptions } from "./llm.ts"
+
+// the nouns of the path
+export type {
+  ChatEvent,
+  ChatModel,
+  ChatRequest,
+  FinishReason,
+  Json,
+  Message,
+  Sampling,
+  TextPart,
+  Thinking,
+  Tool,
+  ToolCall,
+  Usage,
+} from "./types.ts"
+
+// 2, 8: chat
+export { ChatTemplate } from "./chat/template.ts"
+export type { Family } from "./chat/thinking.ts"
+export { addEvent, emptyReply, splitReply } from "./chat/reply.ts"
+export type { Reply } from "./chat/reply.ts"
+
+// 3, 7: tokenizer
+export { loadTokenizer } from "./tokenizer/tokenizer.ts"
+export type { Tokenizer } from "./tokenizer/tokenizer.ts"
+export type { DecodeOptions, TextStream } from "./tokenizer/stream.ts"
+
+// 4, 6: engine
+export { Engine } from "./engine/engine.ts"
+export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
+export type { Generation, GenerationStats } from "./engine/generation.ts"
+export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
+
+// 5: model and backends
+export { parseConfig } from "./model/config.ts"
+export type { ModelConfig } from "./model/config.ts"
+export { planMemory } from "./model/memory.ts"
+export type { MemoryPlan, MemoryRequest } from "./model/memory.ts"
+export { Qwen3Moe } from "./model/qwen3moe.ts"
+export type { Backend, Batch } from "./backend/backend.ts"
+
+// weights, before the path
+export { prepare } from "./prepare.ts"
+export type { PrepareOptions } from "./prepare.ts"
+export { openCheckpoint } from "./weights/checkpoint.ts"
+export type { Checkpoint } from "./weights/checkpoint.ts"
+export { openPacked } from "./weights/packed.ts"
+export type { PackedModel } from "./weights/packed.ts"
+export type { PullProgress } from "./weights/pull.ts"
+
+// failures
+export { UserError } from "./util/errors.ts"
+export type { ErrorCode } from "./util/errors.ts"

@@ -1,0 +1,177 @@
+// The spine: the whole path of one reply, and the only file that knows every room. Loads a model, picks the backend,
+// and walks each request down (render, encode, schedule, forward) and up again (sample, decode, parse).
+
+import type { Backend } from "./backend/backend.ts"
+import { pageTokens } from "./backend/backend.ts"
+import type { ChatFormat } from "./chat/format.ts"
+import { readFormat } from "./chat/format.ts"
+import { render } from "./chat/messages.ts"
+import { ReplyParser } from "./chat/parser.ts"
+import { findTags } from "./chat/tags.ts"
+import type { TagIds } from "./chat/tags.ts"
+import { beginsThinking, stopThinkingText } from "./chat/thinking.ts"
+import { availableMemory, contextFor } from "./context.ts"
+import { Engine } from "./engine/engine.ts"
+import type { Generation } from "./engine/generation.ts"
+import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
+import { generationDefaults, withDefaults } from "./generation-defaults.ts"
+import type { GenerationDefaults } from "./generation-defaults.ts"
+import { Qwen3Moe } from "./model/qwen3moe.ts"
+import { prepare } from "./prepare.ts"
+import type { PrepareOptions } from "./prepare.ts"
+import { StopStrings } from "./stop-strings.ts"
+import { checkRows, loadTokenizer } from "./tokenizer/tokenizer.ts"
+import type { Tokenizer } from "./tokenizer/tokenizer.ts"
+import type { ChatEvent, ChatModel, ChatRequest, Sampling, Thinking } from "./types.ts"
+import { UserError } from "./util/errors.ts"
+import type { PackedModel } from "./weights/packed.ts"
+
+export interface LoadOptions extends PrepareOptions {
+  /** `auto` is the native backend, or the slow reference where there is none, which `onNotice` is told. */
+  backend?: "auto" | "cpu" | "reference"
+  /** Most tokens of prompt and reply together; what the model and the memory allow where left out. */
+  context?: number
+}
+
+export interface GenerateRequest {
+  sampling?: Partial<Sampling>
+  /** In place of the checkpoint's own. */
+  stopIds?: ReadonlySet<number>
+  thinking?: ThinkingLimit
+  signal?: AbortSignal
+}
+
+/** Rows of one step: enough to read each expert once for many tokens. */
+const chunkTokens = 512
+
+/** Opens a packed file, folder, GGUF file or hub id; what is not packed yet is packed first. */
+export async function load(model: string, options: LoadOptions = {}): Promise<Llm> {
+  const packed = await prepare(model, options)
+  const tokenizer = loadTokenizer(packed.files)
+  const backend = await openBackend(options)
+  try {
+    return new Llm(packed, tokenizer, Qwen3Moe.load(backend, packed), options.context)
+  } catch (error) {
+    backend.free()
+    throw error
+  }
+}
+
+export class Llm implements ChatModel {
+  readonly packed: PackedModel
+  readonly tokenizer: Tokenizer
+  readonly model: Qwen3Moe
+  readonly engine: Engine
+  readonly defaults: GenerationDefaults
+  /** Most tokens of prompt and reply together. */
+  readonly context: number
+  readonly #tags: TagIds
+  #format: ChatFormat | undefined
+
+  /** Use `load`. */
+  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context?: number) {
+    checkRows(tokenizer, model.config.vocab)
+    this.packed = packed
+    this.tokenizer = tokenizer
+    this.model = model
+    this.#tags = findTags((token) => tokenizer.idOf(token))
+    this.defaults = generationDefaults(packed.config, packed.generationConfig)
+    this.context = contextFor(context, {
+      config: model.config,
+      weightBytes: [...packed.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+      kv: model.backend.name === "reference" ? "f32" : "f16",
+      chunkTokens,
+      availableBytes: availableMemory(),
+    })
+    const kvPages = Math.ceil(this.context / pageTokens)
+    const limits = { maxContext: this.context, kvPages, chunkTokens, tokenizerSize: tokenizer.size }
+    this.engine = new Engine(model, limits)
+  }
+
+  /** How the checkpoint writes conversations; read when it is first needed. */
+  get format(): ChatFormat {
+    return (this.#format ??= readFormat(this.packed.files))
+  }
+
+  async *chat(request: ChatRequest): AsyncGenerator<ChatEvent> {
+    const prompt = render(this.format, request) // messages -> text
+    const ids = this.tokenizer.encode(prompt) // text -> ids
+    const text = this.tokenizer.stream() // ids -> text, holds partial characters
+    const { toolFormat } = this.format
+    const reply = new ReplyParser({ prompt, tags: this.#tags, toolFormat, tools: request.tools }) // text -> events
+    const stops = new StopStrings(request.stop)
+    const thinking = this.#thinkingLimit(prompt, request.thinking)
+    const generation = this.generate(ids, { ...request, thinking }) // ids -> ids
+    for await (const id of generation) {
+      yield* stops.pass(reply.push(id, text.push(id)))
+      if (stops.found !== undefined) break
+    }
+    const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"
+    const usage = { ...generation.stats, reasoningTokens: reply.reasoningTokens }
+    for (const event of stops.pass(reply.end(text.end(), reason, usage)))
+      yield event.type === "finish" ? explained(event, generation.thought) : event
+  }
+
+  /** Ids after these ids; for whoever needs no text. */
+  generate(ids: Int32Array, { sampling, stopIds, thinking, signal }: GenerateRequest = {}): Generation {
+    return this.engine.generate(ids, {
+      sampling: withDefaults(sampling, this.defaults.sampling),
+      stopIds: stopIds ?? this.defaults.stopIds,
+      thinking,
+      signal,
+    })
+  }
+
+  /** Cancels what runs and gives all memory back. */
+  async free(): Promise<void> {
+    await this.engine.free()
+    this.model.backend.free()
+  }
+
+  [Symbol.dispose](): void {
+    void this.free()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.free()
+  }
+
+  /** Every thought is watched for going round in circles; a budget limits it besides. */
+  #thinkingLimit(prompt: string, thinking: Thinking | undefined): ThinkingLimit | undefined {
+    const { think: openId, endThink: closeId } = this.#tags
+    const budget = typeof thinking === "object" ? thinking.budget : Infinity
+    if (!(budget >= 0))
+      throw new UserError(
+        "bad-argument",
+        `the thinking budget is ${budget}: wanted a number of tokens from 0 up`,
+      )
+    if (closeId === undefined) return undefined
+    const stopIds = this.tokenizer.encode(stopThinkingText)
+    return { starts: beginsThinking(prompt) ? "inside" : "outside", openId, closeId, budget, stopIds }
+  }
+}
+
+/** A thought that was cut short is told with the reply's end. */
+function explained(event: ChatEvent & { type: "finish" }, thought: ThoughtState): ChatEvent {
+  const why = {
+    budget: "the thought was ended by its budget",
+    loop: "the thought repeated itself and was ended",
+  }
+  if (thought !== "budget" && thought !== "loop") return event
+  return { ...event, diagnostic: [why[thought], event.diagnostic].filter(Boolean).join("; ") }
+}
+
+/** The native backend where there is one, else, unless one was asked for, the reference. */
+async function openBackend({ backend = "auto", threads, onNotice }: LoadOptions): Promise<Backend> {
+  if (backend !== "reference") {
+    const { loadCpuBackend } = await import("./backend/cpu/cpu.ts")
+    try {
+      return loadCpuBackend({ threads })
+    } catch (error) {
+      if (backend === "cpu" || !(error instanceof UserError && error.code === "unsupported")) throw error
+      onNotice?.(`${error.message}; the reference backend, which is slow, is used`)
+    }
+  }
+  const { ReferenceBackend } = await import("./backend/reference/reference.ts")
+  return new ReferenceBackend()
+}

@@ -1,0 +1,287 @@
+// The public path from end to end: a checkpoint is packed, loaded and asked, on every backend that there is.
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest"
+import { addEvent, emptyReply, load } from "../src/index.ts"
+import type { ChatEvent, ChatRequest, Llm, LoadOptions, Reply } from "../src/index.ts"
+import { loadCpuBackend } from "../src/backend/cpu/cpu.ts"
+import { UserError } from "../src/util/errors.ts"
+import { scriptedCheckpoint } from "./scripted-checkpoint.ts"
+import type { Script } from "./scripted-checkpoint.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "a3b-generate-"))
+const home = process.env.A3B_HOME
+beforeAll(() => void (process.env.A3B_HOME = join(folder, "home")))
+afterAll(() => {
+  if (home === undefined) delete process.env.A3B_HOME
+  else process.env.A3B_HOME = home
+  rmSync(folder, { recursive: true })
+})
+
+const messages = [{ role: "user" as const, content: "How many?" }]
+
+const thoughtful: Script = {
+  family: "hybrid",
+  says: [
+    [
+      "\n",
+      "<think>",
+      "35 heads, ",
+      "94 legs: ",
+      "x is 23.",
+      "</think>",
+      "\n\n",
+      "There are ",
+      "23 chickens",
+      ".",
+      "<|im_end|>",
+    ],
+  ],
+}
+
+let numLoaded = 0
+async function loaded(script: Script, options: LoadOptions = {}): Promise<Llm> {
+  const path = scriptedCheckpoint(join(folder, `script-${++numLoaded}`), script)
+  const llm = await load(path, { backend: "reference", ...options })
+  onTestFinished(() => llm.free())
+  return llm
+}
+
+async function eventsOf(llm: Llm, request: Partial<ChatRequest> = {}): Promise<ChatEvent[]> {
+  const events: ChatEvent[] = []
+  for await (const event of llm.chat({ messages, ...request })) events.push(event)
+  return events
+}
+
+async function replyOf(llm: Llm, request: Partial<ChatRequest> = {}): Promise<Reply> {
+  const reply = emptyReply()
+  for (const event of await eventsOf(llm, request)) addEvent(reply, event)
+  return reply
+}
+
+const hasCpu = () => {
+  try {
+    loadCpuBackend({ threads: 1 }).free()
+    return true
+  } catch (error) {
+    if (error instanceof UserError && error.code === "unsupported") return false
+    throw error
+  }
+}
+const backends = hasCpu() ? (["reference", "cpu"] as const) : (["reference"] as const)
+
+describe.each(backends)("on the %s backend", (backend) => {
+  test("a hybrid model thinks and answers", async () => {
+    const llm = await loaded(thoughtful, { backend })
+    expect(llm.model.backend.name).toBe(backend)
+    const events = await eventsOf(llm)
+    const types = [...new Set(events.map((event) => event.type))]
+    expect(types).toEqual(["reasoning", "content", "usage", "finish"])
+    const reply = emptyReply()
+    for (const event of events) addEvent(reply, event)
+    expect(reply).toMatchObject({
+      reasoning: "35 heads, 94 legs: x is 23.",
+      content: "There are 23 chickens.",
+      finishReason: "stop",
+    })
+    expect(reply.diagnostic).toBeUndefined()
+  })
+
+  test("without thinking it answers at once", async () => {
+    const reply = await replyOf(await loaded(thoughtful, { backend }), { thinking: "off" })
+    expect(reply).toMatchObject({ reasoning: "", content: "There are 23 chickens.", finishReason: "stop" })
+  })
+
+  test("several replies at once are the same as one after the other", async () => {
+    const llm = await loaded(thoughtful, { backend })
+    const questions = ["How many?", "How many chickens are there?", "x".repeat(600)]
+    const ask = (content: string) => replyOf(llm, { messages: [{ role: "user", content }] })
+    for (const reply of await Promise.all(questions.map(ask)))
+      expect(reply.content).toBe("There are 23 chickens.")
+  })
+})
+
+test("usage counts prompt, reply and thinking, and what was cached", async () => {
+  const llm = await loaded(thoughtful)
+  const { usage } = await replyOf(llm)
+  // <|im_start|> user \n How many? <|im_end|> \n <|im_start|> assistant \n, letter by letter
+  expect(usage).toMatchObject({ promptTokens: 1 + 4 + 1 + 9 + 1 + 1 + 1 + 9 + 1, cachedTokens: 0 })
+  // The opening tag belongs to no thought yet, the ending id to the reply.
+  expect(usage).toMatchObject({ completionTokens: 10 })
+  expect(usage?.reasoningTokens).toBeGreaterThanOrEqual(3)
+  expect(usage?.prefillMs).toBeGreaterThan(0)
+  expect((await replyOf(llm)).usage).toMatchObject({ promptTokens: 28, cachedTokens: 27 })
+})
+
+test("a thinking-only model's prompt begins the thought", async () => {
+  const llm = await loaded({
+    ...thoughtful,
+    family: "thinking",
+    says: [["\n", "So, ", "</think>", "\n\n", "23", "<|im_end|>"]],
+  })
+  expect(await replyOf(llm)).toMatchObject({ reasoning: "So, ", content: "23" })
+  await expect(replyOf(llm, { thinking: "off" })).rejects.toMatchObject({ code: "bad-request" })
+})
+
+test("a tool call comes as events and ends the reply", async () => {
+  const call = ['{"name": "add", ', '"arguments": {"a": 3', ', "b": 4}}']
+  const llm = await loaded({
+    says: [["\n", "Let me add.", "\n\n", "<tool_call>", ...call, "</tool_call>", "<|im_end|>"]],
+  })
+  const tools = [{ type: "function" as const, function: { name: "add", parameters: {} } }]
+  const events = await eventsOf(llm, { tools })
+  const deltas = events.flatMap((event) => (event.type === "tool-call-delta" ? [event.arguments] : []))
+  expect(deltas.join("")).toBe('{"a": 3, "b": 4}')
+  expect(events).toContainEqual(
+    expect.objectContaining({ type: "tool-call", index: 0, name: "add", arguments: '{"a": 3, "b": 4}' }),
+  )
+  expect(events.at(-1)).toEqual({ type: "finish", reason: "tool_calls" })
+})
+
+describe("stop strings", () => {
+  test("end the content before them, across tokens", async () => {
+    const llm = await loaded(thoughtful)
+    const reply = await replyOf(llm, { stop: ["re 23 chick"] })
+    expect(reply).toMatchObject({ content: "There a", finishReason: "stop" })
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+  })
+
+  test("count in the content only", async () => {
+    const reply = await replyOf(await loaded(thoughtful), { stop: ["94"] })
+    expect(reply.content).toBe("There are 23 chickens.")
+    expect(reply.reasoning).toContain("94")
+  })
+})
+
+describe("a thought that does not end", () => {
+  const brooding: Script = {
+    family: "hybrid",
+    says: [
+      ["\n", "<think>", "Hmm. ", "Wait. ", "Hmm. "],
+      ["\n\n", "It is 23.", "<|im_end|>"],
+    ],
+  }
+
+  test("is ended by its budget, and an answer follows", async () => {
+    const reply = await replyOf(await loaded(brooding), { thinking: { budget: 5 } })
+    const stopText =
+      "Considering the limited time by the user, I have to give the solution based on the thinking directly now."
+    expect(reply.reasoning).toBe(`Hmm. Wait. Hmm. Wait. Hmm. \n\n${stopText}`)
+    expect(reply).toMatchObject({ content: "It is 23.", finishReason: "stop" })
+    expect(reply.diagnostic).toBe("the thought was ended by its budget")
+  })
+
+  test("is ended when it goes round in circles", async () => {
+    const reply = await replyOf(await loaded(brooding))
+    expect(reply).toMatchObject({
+      content: "It is 23.",
+      diagnostic: "the thought repeated itself and was ended",
+    })
+  })
+
+  test("is cut off by maxTokens, which is told", async () => {
+    const reply = await replyOf(await loaded(brooding), { sampling: { maxTokens: 20 } })
+    expect(reply).toMatchObject({ content: "", finishReason: "length" })
+    expect(reply.diagnostic).toBe("the reply ended inside its thinking")
+  })
+})
+
+describe("what is asked for", () => {
+  test("is refused beyond the context, with both numbers", async () => {
+    const llm = await loaded(thoughtful, { context: 128 })
+    const request = { messages: [{ role: "user" as const, content: "x".repeat(200) }] }
+    await expect(replyOf(llm, request)).rejects.toThrow(
+      "context is 128 tokens; prompt has 219: shorten it or raise --context",
+    )
+  })
+
+  test("is drawn as generation_config.json says where the request does not", async () => {
+    const generationConfig = { temperature: 0.6, top_k: 20, top_p: 0.95, repetition_penalty: 1.05 }
+    const llm = await loaded({ ...thoughtful, generationConfig })
+    expect(llm.defaults.sampling).toMatchObject({
+      temperature: 0.6,
+      topK: 20,
+      topP: 0.95,
+      repetitionPenalty: 1.05,
+    })
+    await expect(replyOf(llm, { sampling: { topP: 3 } })).rejects.toThrow("topP is 3")
+  })
+
+  test("can be cancelled at any moment", async () => {
+    const llm = await loaded(thoughtful)
+    const abort = new AbortController()
+    const events: ChatEvent[] = []
+    const reading = async () => {
+      for await (const event of llm.chat({ messages, signal: abort.signal })) {
+        events.push(event)
+        abort.abort()
+      }
+    }
+    await expect(reading()).rejects.toMatchObject({ code: "cancelled" })
+    expect(events.length).toBeGreaterThan(0)
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+  })
+
+  test("frees its pages when the reader leaves", async () => {
+    const llm = await loaded(thoughtful)
+    for await (const _ of llm.chat({ messages })) break
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+  })
+})
+
+describe("loading", () => {
+  test("takes the packed file as well, and packs a checkpoint once", async () => {
+    const llm = await loaded(thoughtful)
+    const again = await load(llm.packed.path, { backend: "reference" })
+    expect((await replyOf(again)).content).toBe("There are 23 chickens.")
+    await again.free()
+    expect(existsSync(llm.packed.path)).toBe(true)
+  })
+
+  test("gives the longest context where none is asked for", async () => {
+    expect((await loaded(thoughtful)).context).toBe(4096)
+    await expect(loaded(thoughtful, { context: 5000 })).rejects.toThrow(
+      "the model has positions for 4,096 tokens",
+    )
+  })
+
+  test("says what is missing where there is no native backend", async () => {
+    const notices: string[] = []
+    const llm = await loaded(thoughtful, { backend: "auto", onNotice: (text) => notices.push(text) })
+    const fellBack = llm.model.backend.name === "reference"
+    expect(notices.some((notice) => notice.includes("reference backend"))).toBe(fellBack)
+  })
+
+  test("a freed model refuses further work", async () => {
+    const llm = await loaded(thoughtful)
+    await llm.free()
+    await expect(replyOf(llm)).rejects.toThrow("freed")
+  })
+
+  test("a model is freed at the end of its scope", async () => {
+    const models: Llm[] = []
+    {
+      await using llm = await load(scriptedCheckpoint(join(folder, "scope"), thoughtful), {
+        backend: "reference",
+      })
+      models.push(llm)
+    }
+    await expect(replyOf(models[0])).rejects.toThrow("freed")
+  })
+
+  test("a model without memory for it is refused before it is loaded", async () => {
+    const available = vi.spyOn(process, "availableMemory").mockReturnValue(1000)
+    await expect(loaded(thoughtful)).rejects.toMatchObject({ code: "model-too-large" })
+    available.mockRestore()
+  })
+
+  test("a tokenizer with more ids than the embedding has rows is refused", async () => {
+    const path = scriptedCheckpoint(join(folder, "too-many-ids"), thoughtful)
+    const other = scriptedCheckpoint(join(folder, "other"), {
+      says: [Array.from({ length: 60 }, (_, i) => `word ${i}`)],
+    })
+    await expect(load(path, { backend: "reference", tokenizer: other })).rejects.toThrow("the embedding only")
+  })
+})
