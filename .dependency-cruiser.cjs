@@ -1,41 +1,74 @@
-// The staircase of ARCHITECTURE.md: a room imports its own step and the steps below, never above.
+// The staircase of ARCHITECTURE.md: a file imports its own step and the steps below, never above.
 const steps = [
   ["types\\.ts$", "util/"],
   ["weights/", "tokenizer/", "chat/"],
   ["backend/"],
   ["model/"],
   ["engine/"],
-  ["llm\\.ts$", "prepare\\.ts$", "transformers/", "index\\.ts$"],
+  ["prepare\\.ts$", "context\\.ts$", "generation-defaults\\.ts$", "stop-strings\\.ts$"],
+  ["llm\\.ts$"],
+  ["transformers/", "index\\.ts$"],
   ["cli/"],
 ]
-const at = (rooms) => `^src/(${rooms.join("|")})`
+const at = (places) => `^src/(${places.join("|")})`
 const tests = "\\.test\\.ts$"
+const forbid = (name, from, to) => ({ name, severity: "error", from: { pathNot: tests, ...from }, to })
+
 module.exports = {
   forbidden: [
-    {
-      name: "no-cycles",
-      severity: "error",
-      from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
-    },
-    ...steps.slice(0, -1).map((rooms, i) => ({
-      name: `step-${i}-imports-only-downward`,
-      severity: "error",
-      from: { path: at(rooms), pathNot: tests },
-      to: { path: at(steps.slice(i + 1).flat()) },
-    })),
-    {
-      name: "model-and-engine-know-no-backend-but-the-contract",
-      severity: "error",
-      from: { path: "^src/(model|engine)/", pathNot: tests },
-      to: { path: "^src/backend/", pathNot: "^src/backend/backend\\.ts$" },
-    },
-    {
-      name: "step-1-rooms-do-not-know-each-other",
-      severity: "error",
-      from: { path: "^src/(weights|tokenizer|chat)/", pathNot: tests },
-      to: { path: "^src/(weights|tokenizer|chat)/", pathNot: "^src/$1/" },
-    },
+    forbid("no-cycles", {}, { circular: true }),
+    ...steps
+      .slice(0, -1)
+      .map((places, i) =>
+        forbid(
+          `step-${i}-imports-only-downward`,
+          { path: at(places) },
+          { path: at(steps.slice(i + 1).flat()) },
+        ),
+      ),
+    // A file that no step names, as importer and as imported.
+    forbid("every-file-has-a-step", { path: "^src/", pathNot: [at(steps.flat()), tests] }, {}),
+    forbid("every-import-has-a-step", {}, { path: "^src/", pathNot: [at(steps.flat()), tests] }),
+    forbid("types-import-nothing", { path: "^src/types\\.ts$" }, {}),
+    forbid(
+      "step-1-rooms-do-not-know-each-other",
+      { path: "^src/(weights|tokenizer|chat)/" },
+      { path: "^src/(weights|tokenizer|chat)/", pathNot: "^src/$1/" },
+    ),
+    forbid(
+      "model-and-engine-know-no-backend-but-the-contract",
+      { path: "^src/(model|engine)/" },
+      { path: "^src/backend/", pathNot: "^src/backend/backend\\.ts$" },
+    ),
+    forbid(
+      "backends-do-not-know-each-other",
+      { path: "^src/backend/(cpu|reference)/" },
+      { path: "^src/backend/(cpu|reference)/", pathNot: "^src/backend/$1/" },
+    ),
+    forbid(
+      "backends-know-only-the-block-layouts-of-weights",
+      { path: "^src/backend/" },
+      { path: "^src/weights/", pathNot: "^src/weights/(format|layout|file)\\.ts$" },
+    ),
+    forbid(
+      "these-rooms-run-in-a-browser",
+      { path: "^src/(types\\.ts$|tokenizer/|chat/|model/|engine/)" },
+      { dependencyTypes: ["core"] },
+    ),
+    forbid("the-command-line-library-stays-in-cli", { pathNot: ["^src/cli/", tests] }, { path: "commander" }),
+    forbid(
+      "the-hub-is-loaded-when-needed",
+      {},
+      { path: "@huggingface/hub", dependencyTypesNot: ["dynamic-import"] },
+    ),
+    forbid(
+      "tests-and-tools-are-not-shipped",
+      { path: "^src/" },
+      { path: "^(test|bench|scripts|examples)/|\\.test\\.ts$" },
+    ),
+    forbid("dev-dependencies-are-not-shipped", { path: "^src/" }, { dependencyTypes: ["npm-dev"] }),
+    forbid("no-file-stands-alone", { orphan: true }, {}),
+    forbid("imports-lead-somewhere", {}, { couldNotResolve: true }),
   ],
   options: {
     tsPreCompilationDeps: true,
