@@ -1,6 +1,7 @@
 // Step 0. Broken safetensors files and Hugging Face folders: one clear error each, and nothing else.
 
-import { chmodSync, truncateSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { chmodSync, mkdirSync, rmSync, truncateSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
 import type { Json } from "../src/types.ts"
@@ -48,11 +49,20 @@ test.each<[string, Uint8Array, string]>([
   ["of bad UTF-8", rawSafetensors(Uint8Array.of(0x7b, 0x22, 0xff, 0x22)), "not valid UTF-8"],
   ["of an array", rawSafetensors("[]"), "not an object"],
   ["of null", rawSafetensors("null"), "not an object"],
-  ["of very deep JSON", rawSafetensors("[".repeat(1e6) + "]".repeat(1e6)), "not an object"],
+  [
+    "of very deep JSON",
+    rawSafetensors("[".repeat(1e6) + "]".repeat(1e6)),
+    "JSON of 1,000,000 levels; wanted at most 100",
+  ],
   [
     "with a deep entry",
     rawSafetensors(`{"a":${"[".repeat(1e6)}${"]".repeat(1e6)}}`),
-    "wanted an object of dtype",
+    "JSON of 1,000,001 levels",
+  ],
+  [
+    "with a nested entry",
+    rawSafetensors(`{"a":[[["\\"[[["]]]}`),
+    "with [an array]; wanted an object of dtype",
   ],
   ["with an entry that is a number", header(`{"a":1}`), `tensor "a" with 1; wanted an object of dtype`],
   [
@@ -393,6 +403,19 @@ test("a path that does not exist is not found", async () => {
   const { code } = await refusal(() => openCheckpoint(join(testFolder(), "nothing")))
   expect(code).toBe("not-found")
 })
+
+test.runIf(process.platform !== "win32")(
+  "a named pipe or a folder in a file's place is refused at once",
+  async () => {
+    const folder = writeFiles(testFolder(), without("config.json")(modelFiles(tinyTensors())))
+    execFileSync("mkfifo", [join(folder, "config.json")])
+    expect((await refusal(() => openCheckpoint(folder))).message).toContain("config.json is not a file")
+    expect((await refusal(() => openCheckpoint(join(folder, "config.json")))).code).toBe("bad-file")
+    rmSync(join(folder, "config.json"))
+    mkdirSync(join(folder, "config.json"))
+    expect((await refusal(() => openCheckpoint(folder))).message).toContain("config.json is not a file")
+  },
+)
 
 test("a tokenizer folder without a tokenizer is not found", async () => {
   const model = writeFiles(testFolder(), modelFiles(tinyTensors()))

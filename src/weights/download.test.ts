@@ -28,7 +28,9 @@ import type { ErrorCode } from "../util/errors.ts"
 import { downloadFile, downloadStart, type DownloadOptions, type RemoteFile } from "./download.ts"
 
 const content = randomBytes(seeded(5), 10_000)
-const limits = { stallMs: 150, attempts: 3, waitMs: 1 }
+const limits = { stallMs: 10_000, attempts: 3, waitMs: 1 }
+/** For servers that fall silent. */
+const impatient = { ...limits, stallMs: 300 }
 
 interface Setup {
   hub: HubServer
@@ -106,7 +108,7 @@ test("cut connections go on where they ended", async () => {
 
 test("a connection that falls silent is given up and goes on where it ended", async () => {
   const run = await setup(stallAfter(2500), silent)
-  await run.download()
+  await run.download({ limits: impatient })
   expectWhole(run)
   expect(ranges(run)).toEqual([undefined, "bytes=2500-", "bytes=2500-"])
 })
@@ -164,7 +166,6 @@ test("a cancelled download says so at once and goes on in the next run", async (
   const abort = new AbortController()
   const started = performance.now()
   const running = run.download({
-    limits: { ...limits, stallMs: 60_000 },
     signal: abort.signal,
     onBytes: (bytes) => bytes === 6000 && abort.abort(),
   })
@@ -296,7 +297,7 @@ test.each<[string, Fault[], ErrorCode, string]>([
     "silence, again and again",
     Array(9).fill(silent),
     "network",
-    "the last time because of: nothing came for 0.15 s",
+    "the last time because of: nothing came for 0.3 s",
   ],
   [
     "only refusals to go on",
@@ -311,7 +312,7 @@ test.each<[string, Fault[], ErrorCode, string]>([
   ["a status that means nothing here", [fail(418)], "network", "answered with HTTP 418"],
 ])("%s ends in one error and nothing under the file's name", async (_, faults, code, message) => {
   const run = await setup(...faults)
-  const got = await refusal(() => run.download())
+  const got = await refusal(() => run.download({ limits: faults.includes(silent) ? impatient : limits }))
   expect(got.message).toContain(message)
   expect(got.code).toBe(code)
   expect(existsSync(run.target)).toBe(false)
@@ -373,7 +374,7 @@ test("the start of a file comes without the rest, from servers with and without 
     instead(() => ({ status: 200, headers: {}, body: content })),
   )
   for (let i = 0; i < 2; i++)
-    expect(await downloadStart(run.file, 300, { limits })).toEqual(content.slice(0, 300))
+    expect(await downloadStart(run.file, 300, { limits: impatient })).toEqual(content.slice(0, 300))
   expect(await downloadStart(run.file, 20_000, { limits })).toEqual(content)
   expect(ranges(run).every((range) => range === "bytes=0-299" || range === "bytes=0-9999")).toBe(true)
   expect(readdirSync(run.folder)).toEqual([])

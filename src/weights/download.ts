@@ -86,6 +86,8 @@ async function receiveRest(
       watch.heard()
       if (part.at + chunk.length > file.bytes) throw lie(file, "more bytes", counted(file.bytes))
       await part.append(chunk)
+      // Writing may have taken long; that is no silence of the server's.
+      watch.heard()
       hear()
     }
     if (part.at < file.bytes) throw new Error(`the connection ended at byte ${counted(part.at)}`)

@@ -1,7 +1,7 @@
 // Files that a user names: opened, measured and read with errors that say what to do. Knows paths and bytes; never
 // what they mean.
 
-import { closeSync, fstatSync, openSync, readSync } from "node:fs"
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs"
 import { systemCode, messageOf, UserError } from "../util/errors.ts"
 
 /** Bytes that a parser may ask for; a file, or memory in tests. */
@@ -17,9 +17,8 @@ export interface ByteSource {
 export function withFile<T>(path: string, use: (source: ByteSource) => T): T {
   const file = openFile(path)
   try {
-    const stat = fstatSync(file)
-    if (!stat.isFile()) throw new UserError("bad-file", `${path} is not a file: name a file`)
-    return use({ path, bytes: stat.size, read: (offset, length) => readAt(file, path, offset, length) })
+    const { size } = fstatSync(file)
+    return use({ path, bytes: size, read: (offset, length) => readAt(file, path, offset, length) })
   } finally {
     closeSync(file)
   }
@@ -39,10 +38,12 @@ export function readSmallFile(path: string, maxBytes: number): Uint8Array {
 
 function openFile(path: string): number {
   try {
-    return openSync(path, "r")
+    // Looked at before: opening a named pipe would wait for its writer.
+    if (statSync(path).isFile()) return openSync(path, "r")
   } catch (error) {
     throw fileError(path, error)
   }
+  throw new UserError("bad-file", `${path} is not a file: name a file`)
 }
 
 function readAt(file: number, path: string, offset: number, length: number): Uint8Array {

@@ -5,7 +5,7 @@ import type { Json } from "../types.ts"
 import { downloadStart } from "./download.ts"
 import { listFiles, parseHubId, type HubFile, type HubId } from "./hub.ts"
 
-const limits = { stallMs: 500, attempts: 2, waitMs: 1 }
+const limits = { stallMs: 10_000, attempts: 2, waitMs: 1 }
 const files = {
   "config.json": new TextEncoder().encode("{}"),
   "model.safetensors": new Uint8Array(100).fill(7),

@@ -39,6 +39,7 @@ const hubs = {
 
 const maxFiles = 100_000
 const maxListingBytes = 100_000_000
+const maxListingAttempts = 4
 
 /** `[hf:|modelscope:]owner/model[@revision][/file.gguf]`; undefined for anything else. */
 export function parseHubId(id: string): HubId | undefined {
@@ -109,7 +110,9 @@ function getJson(url: string, headers: Record<string, string>, options: HubOptio
       watch.close()
     }
   }
-  return persist(get, { what: `listing ${url}`, limits, signal })
+  // Whoever has no network learns it soon.
+  const attempts = Math.min(limits.attempts, maxListingAttempts)
+  return persist(get, { what: `listing ${url}`, limits: { ...limits, attempts }, signal })
 }
 
 /** Checks what the listing says of one file; paths stay inside the repository. */

@@ -3,6 +3,7 @@
 
 import type { Json } from "../types.ts"
 import { messageOf, UserError } from "../util/errors.ts"
+import { counted } from "./file.ts"
 
 export type JsonObject = Record<string, Json>
 
@@ -19,9 +20,19 @@ export function utf8(bytes: Uint8Array, what: string): string {
   }
 }
 
+/** What a model's files need is 5; deeper values would exhaust the stack of whoever walks them. */
+const maxDepth = 100
+
 /** Parses a JSON object. Of a key given twice the last counts; keys such as `__proto__` are plain keys. */
 export function readObject(bytes: Uint8Array, what: string): JsonObject {
-  const value = parseText(utf8(bytes, what), what)
+  const text = utf8(bytes, what)
+  const depth = depthOf(text)
+  if (depth > maxDepth)
+    throw new UserError(
+      "bad-file",
+      `${what} is JSON of ${counted(depth)} levels; wanted at most ${maxDepth}: the file is damaged, get it again`,
+    )
+  const value = parseText(text, what)
   if (!isObject(value))
     throw new UserError("bad-file", `${what} is JSON but not an object: check that it is the right file`)
   return value
@@ -36,6 +47,21 @@ function parseText(text: string, what: string): Json {
       cause: error,
     })
   }
+}
+
+/** Levels of lists and objects in JSON. */
+function depthOf(text: string): number {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (inString && char === "\\") i++
+    else if (char === '"') inString = !inString
+    else if (!inString && (char === "[" || char === "{")) deepest = Math.max(deepest, ++depth)
+    else if (!inString && (char === "]" || char === "}")) depth--
+  }
+  return deepest
 }
 
 export function isObject(value: Json | undefined): value is JsonObject {

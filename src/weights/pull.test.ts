@@ -1,6 +1,8 @@
-import { existsSync, readdirSync, readFileSync, statfsSync } from "node:fs"
+import { spawn, type ChildProcess } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import {
   fuseExperts,
   gguf,
@@ -22,7 +24,7 @@ import { pack } from "./pack.ts"
 import { openPacked } from "./packed.ts"
 import { pull, type PullOptions, type PullPlan, type PullProgress } from "./pull.ts"
 
-const limits = { stallMs: 200, attempts: 3, waitMs: 1 }
+const limits = { stallMs: 20_000, attempts: 3, waitMs: 1 }
 const specs: PullOptions["specs"] = (config) => tensorSpecs(parseConfig(config))
 const shard = (number: number) => `model-0000${number}-of-00003.safetensors`
 const model = modelFiles(tinyTensors(), 3)
@@ -65,9 +67,10 @@ async function expectPulled(run: Setup, files = model, id = modelId): Promise<vo
 const bodies = ({ hub }: Setup, file: string) =>
   hub.requestsFor(file).filter(({ range }) => !range?.startsWith("bytes=0-"))
 
+/** The last run's. */
 function planOf({ seen }: Setup): PullPlan {
-  const [plan] = seen.filter((progress) => progress.phase === "plan")
-  return plan
+  const plans = seen.filter((progress) => progress.phase === "plan")
+  return plans[plans.length - 1]
 }
 
 // ---- what a pull gives
@@ -195,7 +198,7 @@ test("a file is packed while the next one comes in", async () => {
   const onProgress = (progress: PullProgress) => {
     if (progress.phase === "pack" && progress.shardsDone === 1) release()
   }
-  await run.pull({ onProgress, limits: { ...limits, stallMs: 20_000 } })
+  await run.pull({ onProgress })
   await expectPulled(run)
 })
 
@@ -205,7 +208,7 @@ test("a server that cuts and stalls all the time gives the same file", async () 
   const run = await setup()
   const lose = [cutAfter(200), stallAfter(300), fail(502), chunked((body) => body.slice(0, 150))]
   for (const file of Object.keys(model)) run.hub.fault(file, lose[file.length % 4], ...lose.slice(0, 2))
-  await run.pull({ limits: { ...limits, attempts: 5 } })
+  await run.pull({ limits: { ...limits, stallMs: 300, attempts: 6 } })
   await expectPulled(run)
 })
 
@@ -217,12 +220,13 @@ test("a cancelled pull goes on where it stopped, and what is packed is not downl
     instead(({ body }) => ({ body })),
     stallAfter(400),
   )
-  const onProgress = (progress: PullProgress) => {
-    if (progress.phase === "pack" && progress.shardsDone === 2) abort.abort()
-  }
-  const { code } = await refusal(() =>
-    run.pull({ signal: abort.signal, onProgress, limits: { ...limits, stallMs: 20_000 } }),
-  )
+  const running = refusal(() => run.pull({ signal: abort.signal }))
+  await vi.waitFor(() => {
+    expect(run.seen).toContainEqual(expect.objectContaining({ phase: "pack", shardsDone: 2 }))
+    expect(statSync(join(`${run.out}.download`, `${shard(3)}.part`)).size).toBe(400)
+  }, 20_000)
+  abort.abort()
+  const { code } = await running
   expect(code).toBe("cancelled")
   expect(existsSync(run.out)).toBe(false)
   run.hub.requests.length = 0
@@ -231,6 +235,44 @@ test("a cancelled pull goes on where it stopped, and what is packed is not downl
   expect([1, 2].flatMap((i) => bodies(run, shard(i)))).toEqual([])
   expect(bodies(run, shard(3)).map(({ range }) => range)).toEqual(["bytes=400-"])
   expect(planOf(run).files).toEqual([{ path: shard(3), bytes: model[shard(3)].length }])
+})
+
+/** Begins a pull in a process of its own, to be killed. */
+function beginPull({ hub, folder, out }: Setup): ChildProcess {
+  const source = (file: string) => JSON.stringify(new URL(file, import.meta.url).href)
+  const script = join(testFolder(), "pull.mjs")
+  const lines = [
+    `import { pull } from ${source("./pull.ts")}`,
+    `import { parseConfig } from ${source("../model/config.ts")}`,
+    `import { tensorSpecs } from ${source("../model/tensors.ts")}`,
+    "const specs = (config) => tensorSpecs(parseConfig(config))",
+    `await pull("${modelId}", { specs, out: ${JSON.stringify(out)}, endpoint: "${hub.url}" })`,
+  ]
+  writeFileSync(script, lines.join("\n"))
+  return spawn(process.execPath, ["--import", import.meta.resolve("tsx"), script], {
+    cwd: folder,
+    stdio: "inherit",
+  })
+}
+
+test("a pull that is killed goes on where it stopped", async () => {
+  const run = await setup()
+  run.hub.fault(
+    shard(3),
+    instead(({ body }) => ({ body })),
+    (...answer) => {
+      stallAfter(400)(...answer)
+      child.kill("SIGKILL")
+    },
+  )
+  const child = beginPull(run)
+  const [, signal] = await once(child, "exit")
+  expect(signal).toBe("SIGKILL")
+  expect(existsSync(run.out)).toBe(false)
+  run.hub.requests.length = 0
+  await run.pull()
+  await expectPulled(run)
+  expect(bodies(run, shard(1))).toEqual([])
 })
 
 test("a model that changed at the hub is pulled from the start", async () => {
