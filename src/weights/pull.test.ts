@@ -13,7 +13,16 @@ import {
   tinyTensors,
   writeFiles,
 } from "../../test/checkpoint-files.ts"
-import { chunked, cutAfter, fail, HubServer, instead, modelId, stallAfter } from "../../test/hub-server.ts"
+import {
+  chunked,
+  cutAfter,
+  fail,
+  honestly,
+  HubServer,
+  instead,
+  modelId,
+  stallAfter,
+} from "../../test/hub-server.ts"
 import { refusal } from "../../test/refusal.ts"
 import { tinyGguf } from "../../test/tiny-gguf.ts"
 import { parseConfig } from "../model/config.ts"
@@ -187,16 +196,24 @@ test("a file with weights is dropped once it is packed: never are more than two 
 test("a file is packed while the next one comes in", async () => {
   const run = await setup()
   // The second file hangs until the first one's packing was reported.
-  let release = () => {}
+  let isPacked = false
+  let held: (() => void) | undefined
+  const release = () => {
+    if (!isPacked) return
+    held?.()
+    held = undefined
+  }
   run.hub.fault(
     shard(2),
     instead(({ body }) => ({ body })),
-    (response, { status, headers, body }) => {
-      release = () => response.writeHead(status, { "content-length": body.length, ...headers }).end(body)
+    (...answer) => {
+      held = () => honestly(...answer)
+      release()
     },
   )
   const onProgress = (progress: PullProgress) => {
-    if (progress.phase === "pack" && progress.shardsDone === 1) release()
+    isPacked ||= progress.phase === "pack" && progress.shardsDone === 1
+    release()
   }
   await run.pull({ onProgress })
   await expectPulled(run)
