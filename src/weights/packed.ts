@@ -121,7 +121,10 @@ function readEntries(source: ByteSource, note: PackedNote): Map<string, Safetens
   try {
     return new Map(parseSafetensors(source).map((entry) => [entry.name, entry]))
   } catch (error) {
-    throw damaged(source.path, note.source, `is cut short or damaged (${messageOf(error)})`)
+    // The reader's words without its advice, which is for files that were downloaded.
+    const [, what = "is damaged"] =
+      /^(.*): [^:]*$/s.exec(messageOf(error).replace(`${source.path} `, "")) ?? []
+    throw damaged(source.path, note.source, what)
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { createHash } from "node:crypto"
 import { readdirSync, rmSync, statSync } from "node:fs"
+import type { Stats } from "node:fs"
 import { homedir } from "node:os"
 import { join, resolve } from "node:path"
 import { UserError, messageOf, systemCode } from "../util/errors.ts"
@@ -14,6 +15,7 @@ import { openPacked } from "./packed.ts"
 
 export interface StoredModel {
   name: string
+  /** Where it is, or will be once it is complete. */
   path: string
   /** On the disk. */
   bytes: number
@@ -26,7 +28,8 @@ export interface StoredModel {
 }
 
 const ending = ".a3b"
-const partEnding = `${ending}.part`
+/** Beside a model's file, what packing and pulling leave where they are stopped. */
+const unfinished = [".part", ".part.journal", ".download"]
 
 /** On Windows the cache folder is `%LOCALAPPDATA%`, elsewhere `$XDG_CACHE_HOME` or `~/.cache`. */
 export function modelsFolder(env: NodeJS.ProcessEnv = process.env): string {
@@ -54,12 +57,13 @@ export function storedPath(source: string, key: readonly unknown[], folder = mod
 
 /** All models, by name; the folder need not exist. */
 export function listModels(folder = modelsFolder()): StoredModel[] {
-  const models: StoredModel[] = []
-  for (const file of readFolder(folder)) {
-    if (file.endsWith(ending)) models.push(describe(folder, file))
-    if (file.endsWith(partEnding)) models.push(incomplete(folder, file))
+  const files = new Set(readFolder(folder))
+  const names = new Set<string>()
+  for (const file of files) {
+    const end = ["", ...unfinished].map((suffix) => ending + suffix).find((suffix) => file.endsWith(suffix))
+    if (end !== undefined) names.add(file.slice(0, -end.length))
   }
-  return models.sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [...names].sort().map((name) => (files.has(name + ending) ? describe : incomplete)(folder, name))
 }
 
 /** The model of that name; undefined where there is none or the name is no name. */
@@ -75,7 +79,7 @@ export function removeModel(name: string, folder = modelsFolder()): StoredModel 
   const path = join(folder, `${name}${ending}`)
   const unlock = lock(`${path}.part.lock`)
   try {
-    for (const suffix of ["", ".part", ".part.journal"]) rmSync(path + suffix, { force: true })
+    for (const suffix of ["", ...unfinished]) rmSync(path + suffix, { force: true, recursive: true })
   } catch (error) {
     throw writeError(path, error)
   } finally {
@@ -84,10 +88,10 @@ export function removeModel(name: string, folder = modelsFolder()): StoredModel 
   return model
 }
 
-function describe(folder: string, file: string): StoredModel {
-  const path = join(folder, file)
+function describe(folder: string, name: string): StoredModel {
+  const path = join(folder, name + ending)
   const { size: bytes, mtime: created } = statSync(path)
-  const about = { name: file.slice(0, -ending.length), path, bytes, created }
+  const about = { name, path, bytes, created }
   try {
     return { ...about, source: openPacked(path).source, state: "ready" }
   } catch (error) {
@@ -95,10 +99,19 @@ function describe(folder: string, file: string): StoredModel {
   }
 }
 
-function incomplete(folder: string, file: string): StoredModel {
-  const path = join(folder, file)
-  const { blocks, mtime: created } = statSync(path)
-  return { name: file.slice(0, -partEnding.length), path, bytes: blocks * 512, created, state: "incomplete" }
+function incomplete(folder: string, name: string): StoredModel {
+  const path = join(folder, name + ending)
+  const left = unfinished.flatMap((suffix) => allFiles(path + suffix))
+  const bytes = left.reduce((sum, { blocks }) => sum + blocks * 512, 0)
+  const created = new Date(Math.max(0, ...left.map(({ mtimeMs }) => mtimeMs)))
+  return { name, path, bytes, created, state: "incomplete" }
+}
+
+/** A file, or what is in a folder; nothing where there is neither. */
+function allFiles(path: string): Stats[] {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat?.isDirectory()) return stat ? [stat] : []
+  return readFolder(path).flatMap((file) => allFiles(join(path, file)))
 }
 
 function readFolder(folder: string): string[] {
