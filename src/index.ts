@@ -34,7 +34,7 @@ export type { DecodeOptions, TextStream } from "./tokenizer/stream.ts"
 // 4, 6: engine
 export { Engine } from "./engine/engine.ts"
 export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
-export type { Generation, GenerationStats } from "./engine/generation.ts"
+export type { Generation } from "./engine/generation.ts"
 export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 
 // 5: model and backends

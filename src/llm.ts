@@ -23,7 +23,7 @@ import { StopStrings } from "./stop-strings.ts"
 import { checkRows, loadTokenizer } from "./tokenizer/tokenizer.ts"
 import type { Tokenizer } from "./tokenizer/tokenizer.ts"
 import type { ChatEvent, ChatModel, ChatRequest, Sampling, Thinking } from "./types.ts"
-import { UserError } from "./util/errors.ts"
+import { UserError, messageOf } from "./util/errors.ts"
 import type { PackedModel } from "./weights/packed.ts"
 
 export interface LoadOptions extends PrepareOptions {
@@ -107,8 +107,7 @@ export class Llm implements ChatModel {
       if (stops.found !== undefined) break
     }
     const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"
-    const usage = { ...generation.stats, reasoningTokens: reply.reasoningTokens }
-    for (const event of stops.pass(reply.end(text.end(), reason, usage)))
+    for (const event of stops.pass(reply.end(text.end(), reason, generation.usage)))
       yield event.type === "finish" ? explained(event, generation.thought) : event
   }
 
@@ -161,17 +160,26 @@ function explained(event: ChatEvent & { type: "finish" }, thought: ThoughtState)
   return { ...event, diagnostic: [why[thought], event.diagnostic].filter(Boolean).join("; ") }
 }
 
-/** The native backend where there is one, else, unless one was asked for, the reference. */
-async function openBackend({ backend = "auto", threads, onNotice }: LoadOptions): Promise<Backend> {
-  if (backend !== "reference") {
+/** The native backend; where there is none, and none was asked for, the reference. */
+export async function openBackend(
+  options: Pick<LoadOptions, "backend" | "threads" | "onNotice">,
+): Promise<Backend> {
+  const { backend = "auto", threads, onNotice } = options
+  if (backend === "cpu" || (backend === "auto" && (await hasAddon(onNotice)))) {
     const { loadCpuBackend } = await import("./backend/cpu/cpu.ts")
-    try {
-      return loadCpuBackend({ threads })
-    } catch (error) {
-      if (backend === "cpu" || !(error instanceof UserError && error.code === "unsupported")) throw error
-      onNotice?.(`${error.message}; the reference backend, which is slow, is used`)
-    }
+    return loadCpuBackend({ threads })
   }
   const { ReferenceBackend } = await import("./backend/reference/reference.ts")
   return new ReferenceBackend()
+}
+
+async function hasAddon(onNotice: LoadOptions["onNotice"]): Promise<boolean> {
+  const { loadAddon } = await import("./backend/cpu/native.ts")
+  try {
+    loadAddon()
+    return true
+  } catch (error) {
+    onNotice?.(`${messageOf(error)}; until then the slow reference backend is used`)
+    return false
+  }
 }

@@ -224,6 +224,21 @@ describe("what is asked for", () => {
     expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
   })
 
+  test("can be cancelled while a long prompt is read, and is over within 100 ms", async () => {
+    const llm = await loaded(thoughtful, { backend: backends.at(-1) })
+    const abort = new AbortController()
+    const content = "x".repeat(3900)
+    const reading = replyOf(llm, { messages: [{ role: "user", content }], signal: abort.signal })
+    reading.catch(() => undefined)
+    await new Promise((resolve) => setTimeout(resolve, 15))
+    expect(llm.engine.load.running).toBe(1)
+    const start = performance.now()
+    abort.abort()
+    await expect(reading).rejects.toMatchObject({ code: "cancelled" })
+    expect(performance.now() - start).toBeLessThan(100)
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+  })
+
   test("frees its pages when the reader leaves", async () => {
     const llm = await loaded(thoughtful)
     for await (const _ of llm.chat({ messages })) break
@@ -247,11 +262,21 @@ describe("loading", () => {
     )
   })
 
-  test("says what is missing where there is no native backend", async () => {
+  test("falls back on the reference where there is no native backend, and says what is missing", async () => {
+    vi.resetModules()
+    const missing = () => {
+      throw new Error("no native addon: install a compiler")
+    }
+    vi.doMock("../src/backend/cpu/native.ts", () => ({ loadAddon: missing }))
+    const { openBackend } = await import("../src/llm.ts")
     const notices: string[] = []
-    const llm = await loaded(thoughtful, { backend: "auto", onNotice: (text) => notices.push(text) })
-    const fellBack = llm.model.backend.name === "reference"
-    expect(notices.some((notice) => notice.includes("reference backend"))).toBe(fellBack)
+    const backend = await openBackend({ onNotice: (text) => notices.push(text) })
+    expect(backend.name).toBe("reference")
+    expect(notices).toEqual([
+      "no native addon: install a compiler; until then the slow reference backend is used",
+    ])
+    await expect(openBackend({ backend: "cpu" })).rejects.toThrow("no native addon")
+    vi.doUnmock("../src/backend/cpu/native.ts")
   })
 
   test("a freed model refuses further work", async () => {

