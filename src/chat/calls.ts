@@ -1,8 +1,11 @@
 // Step 8. Tool calls as the readers find them in, numbered events out. A call's deltas concatenate to its final
 // arguments because both come from the same pieces.
 
-import type { ChatEvent } from "../types.ts"
-import type { CallSink } from "./tools.ts"
+import type { ChatEvent, Tool } from "../types.ts"
+import type { ToolFormat } from "./format.ts"
+import { HermesReader } from "./hermes.ts"
+import type { CallReader, CallSink } from "./tools.ts"
+import { XmlReader } from "./xml.ts"
 
 export class CallEvents implements CallSink {
   readonly diagnostics: string[] = []
@@ -18,6 +21,11 @@ export class CallEvents implements CallSink {
 
   get numCalls(): number {
     return this.#numCalls
+  }
+
+  /** Begins a block of calls. */
+  reader(format: ToolFormat, tools: readonly Tool[]): CallReader {
+    return format === "xml" ? new XmlReader(this, tools) : new HermesReader(this)
   }
 
   start(name: string): void {

@@ -29,10 +29,10 @@ export function readFormat(files: ReadonlyMap<string, Uint8Array>): ChatFormat {
       "the checkpoint has no chat template: pass a folder with chat_template.jinja or a tokenizer_config.json " +
         "that holds one (--tokenizer <folder>)",
     )
-  return describe(ChatTemplate.compile(source, tokenVariables(config)))
+  return formatOf(ChatTemplate.compile(source, tokenVariables(config)))
 }
 
-export function describe(template: ChatTemplate): ChatFormat {
+export function formatOf(template: ChatTemplate): ChatFormat {
   return {
     template,
     family: familyOf(template),

@@ -27,28 +27,35 @@ export function normaliseMessages(
   messages: readonly IncomingMessage[],
   argumentsForm: ChatFormat["argumentsForm"],
 ): Message[] {
-  if (messages.length === 0)
-    throw new UserError("bad-request", "messages is empty: send at least one message")
-  return messages.map((message, i) => {
-    const where = `messages[${i}]`
-    if (!roles.has(message.role))
-      throw new UserError(
-        "bad-request",
-        `${where}.role is "${message.role}", not one of ${[...roles].join(", ")}`,
-      )
-    const { content, reasoning, reasoning_content, tool_calls, ...rest } = message
-    const thought = reasoning_content ?? reasoning
-    return {
-      ...rest,
-      content: textOf(content, where),
-      ...(typeof thought === "string" && { reasoning_content: thought }),
-      ...(tool_calls?.length && {
-        tool_calls: tool_calls.map((call, j) =>
-          normaliseCall(call, argumentsForm, `${where}.tool_calls[${j}]`),
-        ),
-      }),
-    }
-  })
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new UserError("bad-request", "messages is empty: send a list of at least one message")
+  return messages.map((message: IncomingMessage, i) =>
+    normaliseMessage(message, argumentsForm, `messages[${i}]`),
+  )
+}
+
+function normaliseMessage(
+  message: IncomingMessage,
+  form: ChatFormat["argumentsForm"],
+  where: string,
+): Message {
+  if (!roles.has(message?.role))
+    throw new UserError(
+      "bad-request",
+      `${where}.role is ${JSON.stringify(message?.role)}, not one of ${[...roles].join(", ")}`,
+    )
+  const { content, reasoning, reasoning_content, tool_calls, ...rest } = message
+  const thought = reasoning_content ?? reasoning
+  const calls = tool_calls ?? []
+  if (!Array.isArray(calls)) throw new UserError("bad-request", `${where}.tool_calls is not a list`)
+  return {
+    ...rest,
+    content: textOf(content, where),
+    ...(typeof thought === "string" && { reasoning_content: thought }),
+    ...(calls.length > 0 && {
+      tool_calls: calls.map((call: ToolCall, i) => normaliseCall(call, form, `${where}.tool_calls[${i}]`)),
+    }),
+  }
 }
 
 function textOf(content: Message["content"], where: string): string {
@@ -68,7 +75,7 @@ function textOf(content: Message["content"], where: string): string {
 }
 
 function normaliseCall(call: ToolCall, form: ChatFormat["argumentsForm"], where: string): ToolCall {
-  const { name, arguments: given } = call.function ?? {} // templates take calls without `function` too
+  const { name, arguments: given } = call?.function ?? {} // templates take calls without `function` too
   if (typeof given !== "string") return call
   const text = given.trim() === "" ? "{}" : given
   return {

@@ -10,13 +10,11 @@ import type { ChatEvent, Tool, Usage } from "../types.ts"
 import { CallEvents } from "./calls.ts"
 import type { ToolFormat } from "./format.ts"
 import { HeldCalls } from "./held.ts"
-import { HermesReader } from "./hermes.ts"
-import { TagScanner, tagTexts } from "./tags.ts"
+import { TagScanner } from "./tags.ts"
 import type { Piece, TagIds } from "./tags.ts"
 import { beginsThinking, promptTail } from "./thinking.ts"
 import type { CallReader } from "./tools.ts"
 import { TrimmedText } from "./trim.ts"
-import { XmlReader } from "./xml.ts"
 
 export interface ParserOptions {
   /** The rendered prompt; only the turn that the reply continues counts. */
@@ -41,8 +39,8 @@ export class ReplyParser {
   readonly #toolFormat: ToolFormat
   readonly #calls = new CallEvents((event) => this.#events.push(event))
   #events: ChatEvent[] = []
-  #phase: "reasoning" | "content" | "call" = "content"
-  #text = new TrimmedText(() => {}, nothing)
+  #phase: "reasoning" | "content" | "call"
+  #text: TrimmedText
   #held: HeldCalls | undefined
   #block: { reader: CallReader; raw: string; firstCall: number } | undefined
   /** A call's closing tag that text came before. */
@@ -54,8 +52,8 @@ export class ReplyParser {
     this.#scanner = new TagScanner(tags, toolFormat === "xml" && tools.length > 0 ? ["function"] : [])
     this.#tools = tools
     this.#toolFormat = toolFormat
-    if (beginsThinking(prompt)) this.#enter("reasoning", newlinesBefore)
-    else this.#enter("content", promptTail(prompt).includes(tagTexts.endThink) ? newlinesBefore : nothing)
+    this.#phase = beginsThinking(prompt) ? "reasoning" : "content"
+    this.#text = this.#begin(this.#phase, /<\/?think>/.test(promptTail(prompt)) ? newlinesBefore : nothing)
   }
 
   /** Where the reply is; a stop string, for one, only counts in its content. */
@@ -154,8 +152,7 @@ export class ReplyParser {
 
   #openBlock(opening: string) {
     const dropped = this.#text.close(beforeCall[this.#toolFormat])
-    const reader =
-      this.#toolFormat === "xml" ? new XmlReader(this.#calls, this.#tools) : new HermesReader(this.#calls)
+    const reader = this.#calls.reader(this.#toolFormat, this.#tools)
     this.#block = { reader, raw: dropped + opening, firstCall: this.#calls.numCalls }
     this.#phase = "call"
   }
@@ -189,10 +186,15 @@ export class ReplyParser {
 
   #enter(phase: "reasoning" | "content", leading: RegExp) {
     this.#phase = phase
-    this.#text = new TrimmedText((text) => {
-      this.#said.add(phase)
-      this.#events.push({ type: phase, text })
-    }, leading)
+    this.#text = this.#begin(phase, leading)
+  }
+
+  #begin(type: "reasoning" | "content", leading: RegExp): TrimmedText {
+    const emit = (text: string) => {
+      this.#said.add(type)
+      this.#events.push({ type, text })
+    }
+    return new TrimmedText(emit, leading)
   }
 
   #complainOfSilence() {

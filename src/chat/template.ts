@@ -7,12 +7,12 @@ import { compile } from "./jinja/compile.ts"
 import type { JinjaInterpreter } from "./jinja/interpreter.ts"
 import { Environment } from "./jinja/library.ts"
 import { strftime } from "./jinja/strftime.ts"
-import { NullValue, toValue } from "./jinja/values.ts"
+import { toValue } from "./jinja/values.ts"
 
 export interface RenderInput {
   messages: readonly Message[]
   tools?: readonly Tool[] | null
-  /** "yes" ends the prompt where the assistant's reply begins. */
+  /** Whether the prompt ends where the assistant's reply begins. */
   addGenerationPrompt: boolean
   /** Further variables of the template, such as `enable_thinking`. */
   variables?: Readonly<Record<string, Json>>
@@ -67,16 +67,11 @@ export class ChatTemplate {
   }
 }
 
+const constants = { true: true, false: false, none: null, True: true, False: false, None: null }
+
 function globalVariables(): Environment {
   const globals = new Environment()
-  for (const [name, value] of [
-    ["true", true],
-    ["false", false],
-    ["True", true],
-    ["False", false],
-  ] as const)
-    globals.setVariable(name, toValue(value))
-  for (const name of ["none", "None"]) globals.setVariable(name, new NullValue(null))
+  for (const [name, value] of Object.entries(constants)) globals.setVariable(name, toValue(value))
   globals.set("range", range)
   globals.set("strftime_now", (format: string) => strftime(new Date(), format))
   globals.set("raise_exception", (message: string) => {
