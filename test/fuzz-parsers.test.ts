@@ -208,8 +208,8 @@ test("40,000 mutated safetensors headers", { timeout: minutes }, () => {
     },
   )
   // Most mutations are seen; a few fall where any byte is right, as in a format's name.
-  expect(refused).toBeGreaterThan(30_000)
-  expect(accepted).toBeGreaterThan(10)
+  expect(refused).toBeGreaterThan(30_000 * factor)
+  expect(accepted).toBeGreaterThan(10 * factor)
 })
 
 const names = ["a", "__proto__", "lm_head.weight", "model.layers.0.mlp.experts.gate_up_proj", "x.qweight"]
@@ -244,7 +244,7 @@ test("10,000 mutated indexes", { timeout: minutes }, () => {
   const { refused } = fuzz(change, 10_000, (changes) => {
     for (const shard of parseIndex(mutate(index, changes), "fuzz").values()) expect(shard).not.toContain("/")
   })
-  expect(refused).toBeGreaterThan(1000)
+  expect(refused).toBeGreaterThan(1000 * factor)
 })
 
 // ---- GGUF
@@ -265,8 +265,8 @@ test("30,000 mutated GGUF headers", { timeout: minutes }, () => {
     const file = concat(mutate(ggufFile.subarray(0, ggufHeader), changes), ggufFile.subarray(ggufHeader))
     readGgufModel(file, file.length + more)
   })
-  expect(refused).toBeGreaterThan(20_000)
-  expect(accepted).toBeGreaterThan(10)
+  expect(refused).toBeGreaterThan(20_000 * factor)
+  expect(accepted).toBeGreaterThan(10 * factor)
 })
 
 const text = fc.oneof(
