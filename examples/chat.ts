@@ -10,7 +10,7 @@ await using llm = await load(model, { onNotice: (text) => console.error(text) })
 
 const request = {
   messages: [{ role: "user" as const, content: question }],
-  thinking: { budget: 4096 },
+  thinking: { budget: 4096 }, // leave it out for an Instruct checkpoint, which cannot think
   signal: AbortSignal.timeout(600_000),
 }
 for await (const event of llm.chat(request)) {

@@ -277,6 +277,7 @@ describe("loading", () => {
     ])
     await expect(openBackend({ backend: "cpu" })).rejects.toThrow("no native addon")
     vi.doUnmock("../src/backend/cpu/native.ts")
+    vi.resetModules()
   })
 
   test("a freed model refuses further work", async () => {
@@ -309,4 +310,21 @@ describe("loading", () => {
     })
     await expect(load(path, { backend: "reference", tokenizer: other })).rejects.toThrow("the embedding only")
   })
+})
+
+test("the example of the short API streams an answer", async () => {
+  const path = scriptedCheckpoint(join(folder, "example"), thoughtful)
+  vi.doMock("a3b", () => import("../src/index.ts"))
+  vi.spyOn(process, "argv", "get").mockReturnValue(["node", "chat.ts", path, "How many?"])
+  const written = { stdout: "", stderr: "" }
+  for (const name of ["stdout", "stderr"] as const) {
+    const keep = (text: string | Uint8Array) => ((written[name] += String(text)), true)
+    vi.spyOn(process[name], "write").mockImplementation(keep)
+  }
+  vi.spyOn(console, "error").mockImplementation((text) => void (written.stderr += text))
+  vi.spyOn(console, "log").mockImplementation(() => undefined)
+  await import("../examples/chat.ts").finally(() => vi.restoreAllMocks())
+  expect(written.stdout).toBe("There are 23 chickens.")
+  expect(written.stderr).toContain("35 heads, 94 legs: x is 23.")
+  expect(written.stderr).toMatch(/10 tokens, [\d.]+ a second/)
 })

@@ -40,6 +40,13 @@ describe("a reply", () => {
     expect(generation.finishReason).toBe("length")
   })
 
+  test("can be asked for several ids at once", async () => {
+    const { generate } = scripted(counting)
+    const generation = generate([1], limit(2))
+    const results = await Promise.all([generation.next(), generation.next(), generation.next()])
+    expect(results.map(({ value }) => value)).toEqual([2, 3, undefined])
+  })
+
   test("measures prefill up to the first id and decode from there", async () => {
     const { model, generate } = scripted(counting)
     model.during = () => new Promise((resolve) => setTimeout(resolve, 10))
@@ -293,6 +300,16 @@ describe("cancelling", () => {
     expect(numSteps).toBeLessThan(5)
     await turn()
     expect(model.steps.length).toBe(numSteps)
+  })
+
+  test("by return while an id is awaited ends both", async () => {
+    const { engine, generate } = scripted(hashing)
+    const generation = generate(promptOf(100))
+    const awaited = generation.next()
+    await turn()
+    expect(await generation.return()).toEqual({ value: undefined, done: true })
+    expect(await awaited).toEqual({ value: undefined, done: true })
+    expect(engine.load).toMatchObject({ running: 0, usedPages: 0 })
   })
 
   test("leaves no listener on the caller's signal", async () => {

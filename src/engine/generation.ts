@@ -67,11 +67,12 @@ export class Generation implements AsyncIterableIterator<number> {
   }
 
   async return(): Promise<IteratorResult<number, undefined>> {
-    if (this.#state === "begun") {
+    const hasBegun = this.#state === "begun"
+    this.#state = "over"
+    if (hasBegun) {
       this.#cancel()
       while (this.#sequence.status === "live") await this.#sequence.changed()
     }
-    this.#state = "over"
     return { value: undefined, done: true }
   }
 

@@ -47,7 +47,7 @@ export class Sequence {
   #finishReason: Exclude<FinishReason, "tool_calls"> | undefined
   #error: Error | undefined
   #status: "live" | "ended" = "live"
-  #wake: (() => void) | undefined
+  #changed: { promise: Promise<void>; resolve: () => void } | undefined
   readonly #startedAt = performance.now()
   #firstAt = 0
   #lastAt = 0
@@ -141,14 +141,19 @@ export class Sequence {
     this.wake()
   }
 
-  /** Resolves at the next `wake`. */
+  /** Resolves at the next `wake`, for however many wait. */
   changed(): Promise<void> {
-    return new Promise((resolve) => (this.#wake = resolve))
+    if (!this.#changed) {
+      let resolve = () => {}
+      const promise = new Promise<void>((done) => (resolve = done))
+      this.#changed = { promise, resolve }
+    }
+    return this.#changed.promise
   }
 
   wake(): void {
-    this.#wake?.()
-    this.#wake = undefined
+    this.#changed?.resolve()
+    this.#changed = undefined
   }
 }
 
