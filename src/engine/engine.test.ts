@@ -408,15 +408,17 @@ describe("logits", () => {
     expect(await engine.logits(promptOf(40))).toHaveLength(40)
   })
 
-  test("come for every position when pages run out in between", async () => {
+  test("come once for every position, also where pages ran out and all was computed again", async () => {
     const script = (context: Int32Array) => new Float32Array(100).fill(context.length)
-    const { engine, generate } = scripted(script, { maxContext: 512, kvPages: 5, chunkTokens: 16 })
+    const { model, engine, generate } = scripted(script, { maxContext: 512, kvPages: 6, chunkTokens: 2 })
     const reply = allOf(
-      generate(promptOf(100), { sampling: { ...greedy, logitBias: { 5: 1 }, maxTokens: 400 } }),
+      generate(promptOf(120), { sampling: { ...greedy, logitBias: { 5: 1 }, maxTokens: 390 } }),
     )
-    const rows = await engine.logits(promptOf(300, 2))
-    expect(rows.map((row) => row[7])).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
-    expect(await reply).toEqual(Array.from({ length: 400 }, () => 5))
+    const rows = await engine.logits(promptOf(380, 2))
+    expect(rows.map((row) => row[7])).toEqual(Array.from({ length: 380 }, (_, i) => i + 1))
+    expect(await reply).toEqual(Array.from({ length: 390 }, () => 5))
+    const numRows = model.steps.flatMap((step) => step.split("+").map(Number)).reduce((a, b) => a + b)
+    expect(numRows).toBeGreaterThan(120 + 390 + 380 + 100)
   })
 
   test("stand beside generation", async () => {

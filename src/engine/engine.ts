@@ -139,7 +139,10 @@ export class Engine {
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
       sequence.numComputed += sequence.numScheduled
-      for (; row < end; row++) this.#advance(sequence, values.subarray(row * vocab, (row + 1) * vocab))
+      for (; row < end; row++) {
+        const position = sequence.numComputed - (end - row)
+        this.#advance(sequence, position, values.subarray(row * vocab, (row + 1) * vocab))
+      }
     }
   }
 
@@ -150,11 +153,13 @@ export class Engine {
     return size > 0 ? this.#model.backend.read(logits, values) : values
   }
 
-  /** One row of logits: the next id, or the ids that end a thought in its place. */
-  #advance(sequence: Sequence, logits: Float32Array): void {
+  /** The logits after `position`: the next id, or the ids that end a thought in its place. */
+  #advance(sequence: Sequence, position: number, logits: Float32Array): void {
     const { thought, adjustments, sampling, random } = sequence
-    if (sequence.wants === "every") {
-      this.#collected.get(sequence)?.push(logits.slice())
+    const collected = this.#collected.get(sequence)
+    if (collected) {
+      // By position: a sequence that was set back comes by here again.
+      collected[position] = logits.slice()
       return
     }
     const stopIds = thought?.takeStopIds()
