@@ -49,6 +49,16 @@ test("metadata becomes the config that the model's own folder would have", () =>
   })
 })
 
+test("a turn ends with the declared ids, and with the end of a text where there is such a token", () => {
+  const tokens: GgufField = ["strings", [..."abcdefghijklmnop"]]
+  const ends = (...changes: [string, GgufField | undefined][]) => read(changes).generationConfig?.eos_token_id
+  expect(ends(["tokenizer.ggml.tokens", tokens])).toEqual([15])
+  expect(ends(["tokenizer.ggml.tokens", tokens], ["tokenizer.ggml.eot_token_id", ["u32", 13]])).toEqual([
+    15, 13,
+  ])
+  expect(ends(["tokenizer.ggml.eos_token_id", undefined])).toEqual([14])
+})
+
 test("the tensors have Hugging Face's names, shapes in its order and ggml's types", () => {
   const checkpoint = read()
   checkTensors(checkpoint, tensorSpecs(parseConfig(checkpoint.config)))
