@@ -12,12 +12,6 @@ int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 
-// Ranges small enough to even out the threads, long enough that memory streams.
-int grainFor(int tasks, int threads) { return std::clamp(tasks / (threads * 8), 1, 16); }
-
-// From this many rows on, a task shares its unpacked panels among them.
-constexpr int kManyRows = 3;
-
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
   std::vector<const ActBlock*> acts;
@@ -69,13 +63,16 @@ struct Run {
     return rows;
   }
 
+  // Panel p of one expert's matrix; one past the last is where the next expert's begins.
+  static const uint8_t* panel(const Weight& w, int expert, int p) {
+    return w.data + expert * w.expertBytes + (kGeometry[w.format].panels ? p * matrixBytes(w.format, kPanelRows, w.columns) : 0);
+  }
+
   // Panels [p0, p1), at most kMaxPanels, of one expert's matrix over `count` rows: out[panel][row][16].
-  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, float* out, int thread) {
+  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, const uint8_t* ahead, float* out, int thread) {
+    if (kGeometry[w.format].panels)
+      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, ahead, out, scratch(thread));
     const uint8_t* matrix = w.data + expert * w.expertBytes;
-    if (kGeometry[w.format].panels) {
-      const int64_t panelBytes = matrixBytes(w.format, kPanelRows, w.columns);
-      return k.matmul(w.format, matrix + p0 * panelBytes, p1 - p0, w.columns, acts, count, out, scratch(thread));
-    }
     for (int p = p0; p < p1; p++)
       k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
   }
@@ -110,10 +107,10 @@ struct Run {
     }
     if (packed) quantise(x);
     const Rows in = rowsOf(x);
-    pool.run(from[count], rows >= kManyRows ? kMaxPanels : grainFor(from[count], pool.threads()), [&](int first, int last, int thread) {
+    pool.run(from[count], kMaxPanels, [&](int first, int last, int thread) {
       for (int i = 0; i < count; i++) {
         const int p1 = std::min(last, from[i + 1]) - from[i];
-        for (int p = std::max(first, from[i]) - from[i]; p < p1; p += kMaxPanels)
+        for (int p = std::max(first, from[i]) - from[i]; p < p1 && !pool.cancelled; p += kMaxPanels)
           linearPanels(e.weights[a[4 + 2 * i]], in, rows, p, std::min(p + kMaxPanels, p1), a[3 + 2 * i], adds, thread);
       }
     });
@@ -123,13 +120,21 @@ struct Run {
 
   void linearPanels(const Weight& w, const Rows& in, int rows, int p0, int p1, int y, bool adds, int thread) {
     float* out = results(thread, w.columns);
-    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, out, thread);
+    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p1), out, thread);
+    for (int r = 0; r < rows; r++) scatter(out, r, rows, p0, p1, w.rows, row(y, r), adds);
+  }
+
+  // One row's results of panels [p0, p1), from out[panel][row][16] to their place: neighbours together, since the
+  // rows of a tensor lie a power of two apart and would push each other out of the cache.
+  static void scatter(const float* out, int r, int rows, int p0, int p1, int width, float* to, bool adds) {
     for (int p = p0; p < p1; p++) {
-      const int n = std::min(16, w.rows - p * 16);
-      for (int r = 0; r < rows; r++, out += 16) {
-        float* to = row(y, r) + p * 16;
-        for (int i = 0; i < n; i++) to[i] = adds ? to[i] + out[i] : out[i];
-      }
+      const float* from = out + (static_cast<int64_t>(p - p0) * rows + r) * 16;
+      const int n = std::min(16, width - p * 16);
+      float* place = to + p * 16;
+      if (adds)
+        for (int i = 0; i < n; i++) place[i] += from[i];
+      else
+        memcpy(place, from, static_cast<size_t>(n) * 4);
     }
   }
 
@@ -181,8 +186,8 @@ struct Run {
   void attend(const int32_t* a) {
     const KvCache& kv = *e.caches[a[2]];
     const int rows = step.rows[a[1]];
-    pool.run(kv.kvHeads * rows, rows >= kManyRows ? 4 : 1, [&](int first, int last, int thread) {
-      for (int i = first; i < last; i++) attendRow(kv, a, i / rows, i % rows, thread);
+    pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) attendRow(kv, a, i / rows, i % rows, thread);
     });
   }
 
@@ -212,9 +217,8 @@ struct Run {
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
       for (int p = first; p < last; p++) {
         float* out = results(thread, w.columns);
-        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, out, thread);
-        for (int r = 0; r < rows; r++)
-          memcpy(logits + static_cast<int64_t>(r) * w.rows + p * 16, out + r * 16, static_cast<size_t>(std::min(16, w.rows - p * 16)) * 4);
+        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p + 1), out, thread);
+        for (int r = 0; r < rows; r++) scatter(out, r, rows, p, p + 1, w.rows, logits + static_cast<int64_t>(r) * w.rows, false);
       }
     });
     pool.run(rows, 16, [&](int first, int last, int) {
@@ -279,11 +283,11 @@ struct Run {
   }
 
   // fn(expert, p0, p1, thread) over the panels of all busy experts.
-  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, bool manyRows, Fn&& fn) {
+  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
     const int tasks = each * static_cast<int>(pairs.busy.size());
-    pool.run(tasks, manyRows ? 1 : grainFor(tasks, pool.threads()), [&](int first, int last, int thread) {
-      for (int i = first; i < last; i++) {
+    pool.run(tasks, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
         const int p = i % each * kMaxPanels;
         fn(pairs.busy[i / each], p, std::min(p + kMaxPanels, panels), thread);
       }
@@ -301,16 +305,14 @@ struct Run {
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
 
-    overExperts(pairs, inner, rows >= kManyRows, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, inner, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread, gate.columns);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
-      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, g, thread);
-      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, u, thread);
+      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(up, expert, p0), g, thread);
+      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(gate, expert, p1), u, thread);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
-      for (int p = p0; p < p1; p++)
-        for (int i = 0; i < count; i++, g += 16)
-          memcpy(hidden + static_cast<int64_t>(from + i) * inner + p * 16, g, static_cast<size_t>(std::min(16, inner - p * 16)) * 4);
+      for (int i = 0; i < count; i++) scatter(g, i, count, p0, p1, inner, hidden + static_cast<int64_t>(from + i) * inner, false);
     });
 
     std::vector<const ActBlock*> acts(static_cast<size_t>(total));
@@ -321,13 +323,11 @@ struct Run {
         for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
       });
 
-    overExperts(pairs, down.rows, rows >= kManyRows, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, down.rows, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread, down.columns);
-      product(down, expert, p0, p1, &acts[from], &floats[from], count, o, thread);
-      for (int p = p0; p < p1; p++)
-        for (int i = 0; i < count; i++, o += 16)
-          memcpy(out + static_cast<int64_t>(from + i) * down.rows + p * 16, o, static_cast<size_t>(std::min(16, down.rows - p * 16)) * 4);
+      product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, expert, p1), o, thread);
+      for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
 
     // Each row sums its experts in routing order, whatever the threads did.

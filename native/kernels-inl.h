@@ -160,7 +160,7 @@ constexpr int kTokenBlock = 64;
 constexpr int kUnpackTokens = 3;
 
 template <int format>
-void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, float* out, uint8_t* scratch) {
+void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out, uint8_t* scratch) {
   const int blocks = (columns + kBlock - 1) / kBlock;
   const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
   if (tokens < kUnpackTokens) {
@@ -171,6 +171,9 @@ void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock*
   auto* unpacked = reinterpret_cast<RowBlock<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
   for (int i = 0; i < panels * blocks; i++)
     for (int r = 0; r < 16; r++) unpacked[i * 16 + r] = unpackRow<format>(first + static_cast<int64_t>(i) * kGeometry[format].bytes, r);
+  const int64_t aheadBytes = panels * panelBytes, tiles = panels * (16 / kGemmRows) * ((tokens + kGemmTokens - 1) / kGemmTokens);
+  const int64_t perTile = (aheadBytes / tiles + 63) / 64 * 64;
+  const uint8_t* const aheadEnd = ahead + aheadBytes;
   for (int t0 = 0; t0 < tokens; t0 += kTokenBlock) {
     const int t1 = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
     for (int p = 0; p < panels; p++) {
@@ -178,21 +181,23 @@ void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock*
         const RowBlock<format>* w = unpacked + p * blocks * 16 + r;
         float* o = out + p * tokens * 16 + r;
         int t = t0;
-        for (; t + kGemmTokens <= t1; t += kGemmTokens)
+        for (; t + kGemmTokens <= t1; t += kGemmTokens) {
+          for (int64_t i = 0; i < perTile && ahead < aheadEnd; i += 64, ahead += 64) prefetchFar(ahead);
           gemmTile<format, kGemmRows, kGemmTokens>(w, blocks, x + t, o + t * 16);
+        }
         for (; t < t1; t++) gemmTile<format, kGemmRows, 1>(w, blocks, x + t, o + t * 16);
       }
     }
   }
 }
 
-void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, float* out, uint8_t* scratch) {
+void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out, uint8_t* scratch) {
   switch (format) {
-    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, out, scratch);
-    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, out, scratch);
-    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, out, scratch);
-    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, out, scratch);
-    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, out, scratch);
+    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, ahead, out, scratch);
+    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, ahead, out, scratch);
+    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, ahead, out, scratch);
+    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, ahead, out, scratch);
+    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, ahead, out, scratch);
   }
 }
 

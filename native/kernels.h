@@ -28,10 +28,11 @@ struct Kernels {
   void (*quantise)(const float* x, int columns, ActBlock* out);
   // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
   void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
-  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16].
+  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. With many tokens the
+  // same number of bytes from `ahead` are fetched meanwhile: what this thread will most likely read next.
   // scratch: scratchBytes(columns).
   void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
-                 float* out, uint8_t* scratch);
+                 const uint8_t* ahead, float* out, uint8_t* scratch);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
   void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
                       int tokens, float* out, int outStride);

@@ -1,6 +1,8 @@
 // Threads of the engine's own. Between steps they sleep; within a step they spin briefly from phase to phase.
-// A phase hands out ranges of tasks from one counter, so a slow core never holds the others up.
+// A phase hands out ranges of tasks from one counter: long ones first, so that memory streams, and short ones at the
+// end, so that a slow core never holds the others up (guided self-scheduling, Polychronopoulos and Kuck 1987).
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -48,11 +50,11 @@ class Pool {
 
   std::atomic<bool> cancelled{false};
 
-  // From the leading thread: fn(first, last, thread) over [0, tasks) in ranges of `grain`, on all threads; returns
-  // when all is done. After a cancel, ranges not yet begun are dropped.
+  // From the leading thread: fn(first, last, thread) over [0, tasks) in ranges of at least `grain`, on all threads;
+  // returns when all is done. After a cancel, ranges not yet begun are dropped; a long fn looks for itself.
   template <class Fn> void run(int tasks, int grain, Fn&& fn) {
     if (tasks <= grain || threads_ == 1) {
-      for (int t = 0; t < tasks && !cancelled.load(std::memory_order_relaxed); t += grain) fn(t, t + grain < tasks ? t + grain : tasks, 0);
+      if (tasks > 0 && !cancelled.load(std::memory_order_relaxed)) fn(0, tasks, 0);
       return;
     }
     tasks_ = tasks;
@@ -75,9 +77,12 @@ class Pool {
 
   void share(int thread) {
     const int tasks = tasks_, grain = grain_;
-    for (int t; (t = next_.fetch_add(grain, std::memory_order_relaxed)) < tasks;) {
+    for (int first = next_.load(std::memory_order_relaxed); first < tasks;) {
       if (cancelled.load(std::memory_order_relaxed)) return;
-      call_(context_, t, t + grain < tasks ? t + grain : tasks, thread);
+      const int part = (tasks - first) / (2 * threads_), last = std::min(tasks, first + std::max(part, grain));
+      if (!next_.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
+      call_(context_, first, last, thread);
+      first = next_.load(std::memory_order_relaxed);
     }
   }
 

@@ -124,5 +124,6 @@ inline VF q6Scales(const uint8_t* scales, float d) {
 inline float halfAt(const uint8_t* p) { return halfToFloat(readU16(p)); }
 
 inline void prefetch(const void*) {}
+inline void prefetchFar(const void*) {}
 
 }  // namespace
