@@ -2,6 +2,9 @@
 // read, taken in the same run.
 
 import type { Command } from "commander"
+import type { Backend } from "../backend/backend.ts"
+import { CpuBackend } from "../backend/cpu/cpu.ts"
+import { openBackend } from "../llm.ts"
 import { parseConfig } from "../model/config.ts"
 import type { ModelConfig } from "../model/config.ts"
 import { Qwen3Moe } from "../model/qwen3moe.ts"
@@ -12,8 +15,7 @@ import type { BenchResult } from "./bench-report.ts"
 import type { Lengths } from "./benchmark.ts"
 import { checkLengths, longestContext, measure, weightBytesPerToken } from "./benchmark.ts"
 import { interruptible } from "./interrupt.ts"
-import { checkMemory, openBackend, openPrepared } from "./loading.ts"
-import type { MeasuringBackend } from "./loading.ts"
+import { checkMemory, openPrepared } from "./loading.ts"
 import { addJsonOption, addModelOptions, modelArgument, wholeNumber, wholeNumbers } from "./options.ts"
 import type { ModelOptions } from "./options.ts"
 import { note, printJson } from "./output.ts"
@@ -70,11 +72,11 @@ async function runBench(path: string, options: BenchOptions, signal: AbortSignal
   const lengths = lengthsOf(options, config)
   checkLengths(config, lengths)
   checkMemory(packed, Math.min(longestContext(lengths), config.maxPositions), options)
-  const backend = await openBackend(options)
+  const backend = await openBackend({ ...options, onNotice: note })
   try {
     const timings = options.profile ? timingsOf(backend) : undefined
     // Before the weights are mapped: it takes 2 GiB of its own for a moment.
-    const bandwidth = await backend.readBandwidth?.()
+    const bandwidth = backend instanceof CpuBackend ? (await backend.readBandwidth()) / 1e9 : null
     const start = performance.now()
     const model = Qwen3Moe.load(backend, openPacked(packed.path))
     const loadMs = performance.now() - start
@@ -90,7 +92,7 @@ async function runBench(path: string, options: BenchOptions, signal: AbortSignal
     return {
       isa: backend.device,
       threads: backend.threads,
-      readBandwidthGBs: bandwidth === undefined ? null : bandwidth / 1e9,
+      readBandwidthGBs: bandwidth,
       weightBytesPerToken: bytesPerToken,
       ...speeds,
       loadMs,
@@ -113,8 +115,7 @@ function lengthsOf({ prefill, decode, depth }: BenchOptions, { maxPositions }: M
   }
 }
 
-function timingsOf(backend: MeasuringBackend): () => Record<string, number> {
-  const { timings } = backend
-  if (timings) return () => timings.call(backend)
+function timingsOf(backend: Backend): () => Record<string, number> {
+  if (backend instanceof CpuBackend) return () => backend.timings()
   throw new UserError("unsupported", `the ${backend.name} backend keeps no times per op: leave --profile out`)
 }

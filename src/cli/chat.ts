@@ -57,5 +57,6 @@ function onlyModel(): string {
 }
 
 function greeting(model: string, { model: { backend }, context }: Llm): string {
-  return `${model}: ${backend.device}, ${backend.threads} threads, context of ${count(context)} tokens; /help lists what else there is`
+  const threads = `${backend.threads} thread${backend.threads === 1 ? "" : "s"}`
+  return `${model}\n${backend.device}, ${threads}, context of ${count(context)} tokens; /help lists the commands`
 }

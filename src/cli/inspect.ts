@@ -5,6 +5,7 @@ import { describe } from "../model/describe.ts"
 import type { Description } from "../model/describe.ts"
 import { storedBytes } from "../weights/source.ts"
 import type { SourceTensor } from "../weights/source.ts"
+import { interruptible } from "./interrupt.ts"
 import { addJsonOption } from "./options.ts"
 import { print, printJson, table } from "./output.ts"
 import { readOverview } from "./overview.ts"
@@ -14,7 +15,7 @@ export function define(command: Command): void {
   addJsonOption(command)
     .argument(
       "<model>",
-      "packed file, GGUF file, folder (a config.json is enough), or name of a stored model",
+      "packed file, folder (a config.json is enough), GGUF file, hub id, or name of a stored model",
     )
     .action(inspect)
 }
@@ -30,7 +31,9 @@ interface StoredType {
 }
 
 async function inspect(model: string, options: { json?: boolean }): Promise<void> {
-  const { kind, path, raw, configText, packed, stored, weightBytes } = await readOverview(model)
+  const { kind, path, raw, configText, packed, stored, weightBytes } = await interruptible((signal) =>
+    readOverview(model, signal),
+  )
   const description = describe({ config: raw, configText, tensors: packed })
   const { modules, config, parameters, tensorTypes } = description
   const types = stored ? storedTypes(stored.values()) : tensorTypes.map(packedType)

@@ -2,21 +2,15 @@
 // and refused before anything is allocated where it does not fit in memory.
 
 import { existsSync } from "node:fs"
-import type { Backend } from "../backend/backend.ts"
-import type { CpuBackend } from "../backend/cpu/cpu.ts"
 import { availableMemory, contextFor } from "../context.ts"
 import { parseConfig } from "../model/config.ts"
 import { prepare } from "../prepare.ts"
-import { UserError } from "../util/errors.ts"
 import { openPacked } from "../weights/packed.ts"
 import type { PackedModel } from "../weights/packed.ts"
 import { findModel } from "../weights/store.ts"
 import type { ModelOptions } from "./options.ts"
 import { note } from "./output.ts"
 import { ProgressLine } from "./progress.ts"
-
-/** A backend; the native one can tell how fast memory is and where its time goes. */
-export type MeasuringBackend = Backend & Partial<Pick<CpuBackend, "readBandwidth" | "timings">>
 
 /** Packs or pulls what is not packed yet, and shows it. */
 export async function openPrepared(
@@ -42,21 +36,6 @@ export async function showingProgress<T>(
 /** A packed model by its path or its name in the store; packs nothing. */
 export function openStored(model: string): PackedModel {
   return openPacked(existsSync(model) ? model : (findModel(model)?.path ?? model))
-}
-
-/** `auto` is the native backend, or where there is none the reference backend, which is said. */
-export async function openBackend({ backend, threads }: ModelOptions): Promise<MeasuringBackend> {
-  if (backend !== "reference") {
-    const { loadCpuBackend } = await import("../backend/cpu/cpu.ts")
-    try {
-      return loadCpuBackend({ threads })
-    } catch (error) {
-      if (backend === "cpu" || !(error instanceof UserError && error.code === "unsupported")) throw error
-      note(`${error.message}; until then the slow reference backend is used`)
-    }
-  }
-  const { ReferenceBackend } = await import("../backend/reference/reference.ts")
-  return new ReferenceBackend()
 }
 
 /** Refuses a model that this machine has no memory for, before any is taken. */

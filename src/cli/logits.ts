@@ -3,16 +3,17 @@
 import type { Command } from "commander"
 import { pageTokens } from "../backend/backend.ts"
 import { Engine } from "../engine/engine.ts"
+import { openBackend } from "../llm.ts"
 import { parseConfig } from "../model/config.ts"
 import { Qwen3Moe } from "../model/qwen3moe.ts"
 import { interruptible } from "./interrupt.ts"
-import { checkMemory, openBackend, openPrepared } from "./loading.ts"
-import { addJsonOption, addModelOptions, modelArgument, wholeNumbers } from "./options.ts"
+import { checkMemory, openPrepared } from "./loading.ts"
+import { addJsonOption, addModelOptions, modelArgument, required, wholeNumbers } from "./options.ts"
 import type { ModelOptions } from "./options.ts"
-import { print, printJson, table } from "./output.ts"
+import { note, print, printJson, table } from "./output.ts"
 
 interface LogitsOptions extends ModelOptions {
-  ids: number[]
+  ids?: number[]
   json?: boolean
 }
 
@@ -22,27 +23,28 @@ const shown = 5
 export function define(command: Command): void {
   addJsonOption(addModelOptions(command))
     .addArgument(modelArgument())
-    .requiredOption("--ids <list>", "token ids, like 151644,872,198", wholeNumbers(0, 2 ** 24))
+    .option("--ids <list>", "token ids, like 151644,872,198", wholeNumbers(0, 2 ** 24))
     .action(logits)
 }
 
-function logits(path: string, options: LogitsOptions): Promise<void> {
+function logits(path: string, options: LogitsOptions, command: Command): Promise<void> {
+  const ids = required(options.ids, "--ids <list>", command)
   return interruptible(async (signal) => {
-    const rows = await computeLogits(path, options, signal)
-    if (options.json) printJson({ ids: options.ids, logits: rows.map((row) => Array.from(row)) })
-    else print(largest(options.ids, rows))
+    const rows = await computeLogits(path, Int32Array.from(ids), options, signal)
+    if (options.json) printJson({ ids, logits: rows.map((row) => Array.from(row)) })
+    else print(largest(ids, rows))
   })
 }
 
 async function computeLogits(
   path: string,
+  ids: Int32Array,
   options: LogitsOptions,
   signal: AbortSignal,
 ): Promise<Float32Array[]> {
   const packed = await openPrepared(path, options, signal)
-  const ids = Int32Array.from(options.ids)
   checkMemory(packed, Math.min(ids.length, parseConfig(packed.config).maxPositions), options)
-  const backend = await openBackend(options)
+  const backend = await openBackend({ ...options, onNotice: note })
   try {
     return await logitsOf(Qwen3Moe.load(backend, packed), ids, signal)
   } finally {

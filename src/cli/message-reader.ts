@@ -85,7 +85,7 @@ export class MessageReader {
     this.#input.setRawMode?.(true)
     this.#output.write(marksOn)
     this.#terminal.setPrompt(prompt)
-    this.#terminal.prompt()
+    this.#terminal.prompt(true)
   }
 
   #rest(): void {

@@ -37,6 +37,11 @@ export function addJsonOption(command: Command): Command {
   return command.option("--json", "print one JSON object for a program to read")
 }
 
+/** Commander's own required options hide a misspelled one. */
+export function required<T>(value: T | undefined, flags: string, command: Command): T {
+  return value ?? command.error(`error: required option '${flags}' not specified`)
+}
+
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => readWhole(text, least, most)
 }

@@ -1,21 +1,26 @@
-// A model as its headers describe it, whatever form it is in: packed, a checkpoint, or no more than a config.json.
-// For commands that tell about a model without running it; reads no weights and packs nothing.
+// A model as its headers describe it, whatever form it is in: packed, a checkpoint, one at a hub, or no more than a
+// config.json. For commands that tell about a model without running it; reads no weights and packs nothing.
 
-import { existsSync, readdirSync, statSync } from "node:fs"
+import { mkdtempSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseConfig } from "../model/config.ts"
 import type { ModelConfig, RawConfig } from "../model/config.ts"
 import { packedBytes } from "../model/memory.ts"
 import { tensorSpecs } from "../model/tensors.ts"
+import { UserError } from "../util/errors.ts"
 import { openCheckpoint } from "../weights/checkpoint.ts"
-import { readSmallFile } from "../weights/file.ts"
-import { configFile } from "../weights/files.ts"
+import { fileError, readSmallFile, withFile } from "../weights/file.ts"
+import { configFile, readNames } from "../weights/files.ts"
 import { tensorBytes } from "../weights/format.ts"
 import type { PackedTensor } from "../weights/format.ts"
+import { readGguf } from "../weights/gguf-checkpoint.ts"
 import { readObject } from "../weights/json.ts"
 import { planPack } from "../weights/pack-plan.ts"
 import { isPacked, openPacked } from "../weights/packed.ts"
-import type { SourceTensor } from "../weights/source.ts"
+import type { Checkpoint, SourceTensor } from "../weights/source.ts"
+import { listModels } from "../weights/store.ts"
+import { note } from "./output.ts"
 
 export interface Overview {
   kind: "packed" | "folder" | "gguf" | "config"
@@ -34,18 +39,40 @@ export interface Overview {
 
 const maxConfigBytes = 10_000_000
 
-export async function readOverview(path: string): Promise<Overview> {
-  if (isConfigOnly(path)) return configOverview(path)
-  if (existsSync(path) && statSync(path).isFile() && isPacked(path)) return packedOverview(path)
-  return checkpointOverview(path)
+export async function readOverview(model: string, signal?: AbortSignal): Promise<Overview> {
+  const kind = kindOf(model)
+  if (kind === "folder") {
+    if (isConfigOnly(model)) return configOverview(model)
+    return checkpointOverview(model, await openCheckpoint(model))
+  }
+  if (kind === "file") {
+    if (isPacked(model)) return packedOverview(model)
+    // Whether it has a tokenizer does not matter here.
+    return checkpointOverview(
+      model,
+      withFile(model, (source) => readGguf(source, "other")),
+    )
+  }
+  const stored = listModels().find(
+    ({ name, source, state }) => state === "ready" && (name === model || source === model),
+  )
+  return stored ? packedOverview(stored.path) : hubOverview(model, signal)
 }
 
-/** A folder with a config.json and no weights. */
+function kindOf(path: string): "folder" | "file" | "name" {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return "name"
+    return stat.isDirectory() ? "folder" : "file"
+  } catch (error) {
+    throw fileError(path, error)
+  }
+}
+
+/** A folder with a config.json and nothing that belongs to weights. */
 function isConfigOnly(path: string): boolean {
-  if (!existsSync(join(path, configFile))) return false
-  return !readdirSync(path).some(
-    (name) => name.endsWith(".safetensors") || (name.endsWith(".json") && name.includes(".index.")),
-  )
+  const names = readNames(path)
+  return names.includes(configFile) && !names.some((name) => name.includes(".safetensors"))
 }
 
 function configOverview(path: string): Overview {
@@ -53,7 +80,14 @@ function configOverview(path: string): Overview {
   const bytes = readSmallFile(file, maxConfigBytes)
   const raw = readObject(bytes, file)
   const config = parseConfig(raw)
-  return { kind: "config", path, raw, config, configText: textOf(bytes), weightBytes: packedBytes(config) }
+  return {
+    kind: "config",
+    path,
+    raw,
+    config,
+    configText: textOf(bytes, raw),
+    weightBytes: packedBytes(config),
+  }
 }
 
 function packedOverview(path: string): Overview {
@@ -63,20 +97,38 @@ function packedOverview(path: string): Overview {
   return { kind: "packed", path, raw, config: parseConfig(raw), configText, packed: tensors, weightBytes }
 }
 
-async function checkpointOverview(path: string): Promise<Overview> {
-  const checkpoint = await openCheckpoint(path)
+function checkpointOverview(path: string, checkpoint: Checkpoint): Overview {
   const { kind, config: raw, files, tensors } = checkpoint
   const config = parseConfig(raw)
   // Refuses what packing would refuse, and says what the tensors would become.
-  const { note } = planPack(checkpoint, tensorSpecs(config), { quant: "auto", source: path })
-  const weightBytes = Object.values(note.tensors).reduce(
-    (sum, { format, shape }) => sum + tensorBytes(format, shape),
-    0,
-  )
+  const { note: plan } = planPack(checkpoint, tensorSpecs(config), { quant: "auto", source: path })
+  const packed = Object.values(plan.tensors)
+  const weightBytes = packed.reduce((sum, { format, shape }) => sum + tensorBytes(format, shape), 0)
   const configText = textOf(files.get(configFile), raw)
   return { kind, path, raw, config, configText, stored: tensors, weightBytes }
 }
 
-function textOf(bytes: Uint8Array | undefined, raw: RawConfig = {}): string {
+/** Fetches the headers and small files of a hub's model, and leaves nothing of them behind. */
+async function hubOverview(id: string, signal: AbortSignal | undefined): Promise<Overview> {
+  const { listFiles, parseHubId } = await import("../weights/hub.ts")
+  const hubId = parseHubId(id)
+  if (hubId === undefined)
+    throw new UserError(
+      "not-found",
+      `${id} is no file, folder, stored model or hub id: check the path, or get a model with a3b pull <hub id>`,
+    )
+  const { openRemote } = await import("../weights/remote.ts")
+  note(`reading the headers of ${id} at its hub; the weights stay there`)
+  const folder = mkdtempSync(join(tmpdir(), "a3b-headers-"))
+  try {
+    const files = await listFiles(hubId, { signal })
+    const { checkpoint } = await openRemote(hubId, files, folder, { signal })
+    return checkpointOverview(id, checkpoint)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function textOf(bytes: Uint8Array | undefined, raw: RawConfig): string {
   return bytes ? new TextDecoder().decode(bytes) : JSON.stringify(raw)
 }

@@ -6,6 +6,7 @@ import { availableMemory } from "../context.ts"
 import { kvTokenBytes, planMemory } from "../model/memory.ts"
 import type { KvType, MemoryPlan } from "../model/memory.ts"
 import { UserError } from "../util/errors.ts"
+import { interruptible } from "./interrupt.ts"
 import { addContextOption, addJsonOption } from "./options.ts"
 import { paint, print, printJson, table } from "./output.ts"
 import { readOverview } from "./overview.ts"
@@ -21,7 +22,7 @@ export function define(command: Command): void {
   addJsonOption(addContextOption(command))
     .argument(
       "<model>",
-      "packed file, GGUF file, folder (a config.json is enough), or name of a stored model",
+      "packed file, folder (a config.json is enough), GGUF file, hub id, or name of a stored model",
     )
     .addOption(
       new Option("--kv <type>", "how keys and values are kept").choices(["f16", "f32"]).default("f16"),
@@ -30,7 +31,7 @@ export function define(command: Command): void {
 }
 
 async function plan(model: string, options: PlanOptions): Promise<void> {
-  const { config, weightBytes } = await readOverview(model)
+  const { config, weightBytes } = await interruptible((signal) => readOverview(model, signal))
   const { context: contextTokens = config.maxPositions, kv, json } = options
   if (contextTokens > config.maxPositions)
     throw new UserError(

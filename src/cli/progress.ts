@@ -4,6 +4,7 @@
 import type { PackProgress } from "../weights/pack-meter.ts"
 import type { PullProgress } from "../weights/pull.ts"
 import { note } from "./output.ts"
+import type { Output } from "./output.ts"
 import { duration, fileSize } from "./units.ts"
 
 type PullPlan = Extract<PullProgress, { phase: "plan" }>
@@ -20,19 +21,19 @@ const plainMs = 5000
 const rewriteMs = 100
 
 export class ProgressLine {
-  readonly #stream: NodeJS.WriteStream
+  readonly #stream: Output
   #lastMs: number | undefined
   /** What stands on the terminal's line, or was last said elsewhere. */
   #shown = ""
   #latest = ""
   #progress: Latest = {}
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
+  constructor(stream: Output = process.stderr) {
     this.#stream = stream
   }
 
   readonly update = (progress: PullProgress): void => {
-    if (progress.phase === "plan") return note(planText(progress))
+    if (progress.phase === "plan") return note(planText(progress), this.#stream)
     if (progress.phase === "pack") this.#progress.pack = progress
     else this.#progress.download = progress
     this.#latest = progressText(this.#progress)

@@ -8,7 +8,7 @@ import type { ChatRequest, Message } from "../types.ts"
 import { UserError } from "../util/errors.ts"
 import { interruptible } from "./interrupt.ts"
 import { showingProgress } from "./loading.ts"
-import { addContextOption, addJsonOption, addModelOptions, modelArgument } from "./options.ts"
+import { addContextOption, addJsonOption, addModelOptions, modelArgument, required } from "./options.ts"
 import type { ModelOptions } from "./options.ts"
 import { note, printJson, sink } from "./output.ts"
 import { readStdin } from "./stdin.ts"
@@ -17,21 +17,20 @@ import { addRequestOptions, requestOf } from "./request-options.ts"
 import type { RequestOptions } from "./request-options.ts"
 
 interface RunOptions extends ModelOptions, RequestOptions {
-  prompt: string
+  prompt?: string
   context?: number
   json?: boolean
 }
 
 export function define(command: Command): void {
-  command
-    .addArgument(modelArgument())
-    .requiredOption("--prompt <text>", "what to answer; - reads it from stdin")
+  command.addArgument(modelArgument()).option("--prompt <text>", "what to answer; - reads it from stdin")
   addJsonOption(addModelOptions(addContextOption(addRequestOptions(command)))).action(run)
 }
 
-async function run(model: string, options: RunOptions): Promise<void> {
+async function run(model: string, options: RunOptions, command: Command): Promise<void> {
+  const prompt = required(options.prompt, "--prompt <text>", command)
   const request = requestOf(options)
-  const messages = await readMessages(options)
+  const messages = await readMessages(prompt, options.system)
   await interruptible(async (signal) => {
     const start = performance.now()
     const llm = await showingProgress((onProgress) =>
@@ -47,7 +46,7 @@ async function run(model: string, options: RunOptions): Promise<void> {
   })
 }
 
-async function readMessages({ prompt, system }: RunOptions): Promise<Message[]> {
+async function readMessages(prompt: string, system: string | undefined): Promise<Message[]> {
   const content = prompt === "-" ? await readStdin() : prompt
   if (content.trim() === "") throw new UserError("bad-argument", "the prompt is empty: give --prompt a text")
   const user: Message = { role: "user", content }

@@ -1,0 +1,94 @@
+// The package as a user has it, for tests of its command line: compiled into a folder of its own and run by node.
+
+import { spawn } from "node:child_process"
+import type { ChildProcessWithoutNullStreams } from "node:child_process"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+} from "node:fs"
+import { rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import ts from "typescript"
+
+const root = fileURLToPath(new URL("../", import.meta.url))
+
+const compilerOptions: ts.CompilerOptions = {
+  module: ts.ModuleKind.ESNext,
+  target: ts.ScriptTarget.ES2023,
+  rewriteRelativeImportExtensions: true,
+  verbatimModuleSyntax: true,
+}
+
+export interface Outcome {
+  /** Exit code, or the signal's name. */
+  code: number | string
+  stdout: string
+  stderr: string
+}
+
+export interface RunOptions {
+  input?: string
+  env?: Record<string, string>
+  /** Runs without the rights of the superuser. */
+  rights?: "none"
+  /** Told the process once it runs. */
+  during?: (child: ChildProcessWithoutNullStreams) => void
+}
+
+export class Installed {
+  /** Everything of this installation: the package, its models, room for a test's files. */
+  readonly folder = mkdtempSync(join(tmpdir(), "a3b-cli-"))
+  readonly main = join(this.folder, "dist/cli/main.js")
+
+  /** Without the addon it is the package on a machine that has no compiler. */
+  constructor({ addon }: { addon: "with" | "without" } = { addon: "with" }) {
+    chmodSync(this.folder, 0o755)
+    for (const file of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }))
+      if (file.endsWith(".ts") && !file.endsWith(".test.ts")) this.#compile(file)
+    copyFileSync(join(root, "package.json"), join(this.folder, "package.json"))
+    symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"))
+    const build = join(root, "build")
+    if (addon === "with" && existsSync(build)) symlinkSync(build, join(this.folder, "build"))
+  }
+
+  /** Types are not checked: that is the build's work. */
+  #compile(file: string): void {
+    const source = readFileSync(join(root, "src", file), "utf8")
+    const { outputText } = ts.transpileModule(source, { compilerOptions })
+    const target = join(this.folder, "dist", file.replace(/\.ts$/, ".js"))
+    mkdirSync(dirname(target), { recursive: true })
+    writeFileSync(target, outputText)
+  }
+
+  run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    return this.spawn(process.execPath, [this.main, ...args], options)
+  }
+
+  spawn(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    const { input = "", env = {}, rights, during } = options
+    const nobody = rights === "none" && process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+    const all = { ...process.env, A3B_HOME: join(this.folder, "home"), ...env }
+    const child = spawn(command, args, { cwd: this.folder, env: all, ...nobody })
+    const outcome = { stdout: "", stderr: "" }
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (outcome.stdout += text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (outcome.stderr += text))
+    child.stdin.on("error", () => undefined) // a command that reads no input may be gone
+    child.stdin.end(input)
+    during?.(child)
+    return new Promise((resolve, reject) => {
+      child.on("error", reject)
+      child.on("close", (code, signal) => resolve({ code: code ?? signal ?? "", ...outcome }))
+    })
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
