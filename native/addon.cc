@@ -202,6 +202,7 @@ napi_value copyTensor(napi_env env, napi_callback_info info) {
   if (!a.ok || !h->engine || h->busy || t < 0 || t >= static_cast<int>(h->step.rows.size())) return fail(env, "copy: bad arguments");
   const size_t size = static_cast<size_t>(h->step.rows[t]) * h->step.columns[t];
   if (n < size) return fail(env, "copy: array too short");
+  if (size == 0) return nullptr;
   uint8_t* data = h->engine->arena.data() + h->step.offsets[t];
   if (out) memcpy(values, data, size * 4);
   else memcpy(data, values, size * 4);
