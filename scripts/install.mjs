@@ -59,7 +59,7 @@ if (!hasPrebuilt()) {
   if (failure) {
     console.log(
       `a3b: no native addon for ${platform} (${failure}); the slow reference backend will be used. ` +
-        "Install a C++20 compiler, make and Python 3, then run: npm rebuild a3b",
+        "Install a C++20 compiler, make and Python 3, then run: npm rebuild",
     )
   }
 }
