@@ -35,6 +35,8 @@ export interface Outcome {
 
 export interface RunOptions {
   input?: string
+  /** Left open where a test writes to it. */
+  stdin?: "open"
   env?: Record<string, string>
   /** Runs without the rights of the superuser. */
   rights?: "none"
@@ -72,7 +74,7 @@ export class Installed {
   }
 
   spawn(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    const { input = "", env = {}, rights, during } = options
+    const { input = "", stdin, env = {}, rights, during } = options
     const nobody = rights === "none" && process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
     const all = { ...process.env, A3B_HOME: join(this.folder, "home"), ...env }
     const child = spawn(command, args, { cwd: this.folder, env: all, ...nobody })
@@ -80,7 +82,7 @@ export class Installed {
     child.stdout.setEncoding("utf8").on("data", (text: string) => (outcome.stdout += text))
     child.stderr.setEncoding("utf8").on("data", (text: string) => (outcome.stderr += text))
     child.stdin.on("error", () => undefined) // a command that reads no input may be gone
-    child.stdin.end(input)
+    if (stdin !== "open") child.stdin.end(input)
     during?.(child)
     return new Promise((resolve, reject) => {
       child.on("error", reject)
