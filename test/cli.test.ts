@@ -271,3 +271,11 @@ test("a reader that goes away is no failure", async () => {
   const { code, stderr } = await installed.spawn("bash", ["-c", command])
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
 })
+
+test.runIf(existsSync("/dev/full"))("output that finds no room ends with 1 and one line", async () => {
+  const folder = configFolder("no-room")
+  const command = `"${process.execPath}" "${installed.main}" inspect "${folder}" > /dev/full`
+  const { code, stderr } = await installed.spawn("bash", ["-c", command])
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^error: the output cannot be written \(ENOSPC[^\n]+\n$/)
+})

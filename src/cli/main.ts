@@ -6,7 +6,7 @@ import { createRequire } from "node:module"
 import { Command, CommanderError } from "commander"
 import { variablesHelp } from "./environment.ts"
 import { describeFailure } from "./failure.ts"
-import { ignoreClosedPipe } from "./output.ts"
+import { watchOutput } from "./output.ts"
 
 interface Entry {
   group: string
@@ -73,7 +73,7 @@ async function buildProgram(args: readonly string[]): Promise<Command> {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  ignoreClosedPipe()
+  watchOutput()
   try {
     const program = await buildProgram(args)
     await program.parseAsync(args, { from: "user" })

@@ -2,6 +2,8 @@
 
 import { Argument, InvalidArgumentError, Option } from "commander"
 import type { Command } from "commander"
+import { quants } from "../weights/pack-plan.ts"
+import type { Quant } from "../weights/pack-plan.ts"
 
 /** Of every command that runs a model. */
 export interface ModelOptions {
@@ -23,6 +25,26 @@ export function addModelOptions(command: Command): Command {
         .default("auto"),
     )
     .option("--tokenizer <folder>", "take the tokenizer's files from here in place of the model's own")
+}
+
+/** Of the commands that pack. */
+export interface PackingOptions {
+  out?: string
+  quant: Quant
+  tokenizer?: string
+  threads?: number
+}
+
+export function addPackingOptions(command: Command): Command {
+  return command
+    .option("--out <file>", "where the packed file goes; among the stored models where left out")
+    .addOption(
+      new Option("--quant <type>", "how float weights are stored; quantised ones stay as they are")
+        .choices(quants)
+        .default("auto"),
+    )
+    .option("--tokenizer <folder>", "take the tokenizer's files from here in place of the source's own")
+    .option("--threads <number>", "threads that pack", wholeNumber(1, 512))
 }
 
 export function addContextOption(command: Command): Command {

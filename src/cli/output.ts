@@ -1,7 +1,7 @@
 // Where the commands write: results to stdout, everything else to stderr; colours only on a terminal.
 
 import type { WriteStream } from "node:tty"
-import { systemCode } from "../util/errors.ts"
+import { messageOf, systemCode } from "../util/errors.ts"
 
 /** A stream that may be a terminal. */
 export type Output = { write(text: string): unknown } & Partial<
@@ -57,11 +57,14 @@ export function table(rows: readonly (readonly string[])[], { head, right = [] }
   return lines.join("\n")
 }
 
-/** A reader that went away, as `head` does, is no failure: nobody is left to tell. */
-export function ignoreClosedPipe(): void {
+/** A reader that went away, as `head` does, is no failure: nobody is left to tell. A full disk is one. */
+export function watchOutput(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (error) => {
       if (systemCode(error) === "EPIPE") process.exit(0)
-      throw error
+      process.stderr.write(
+        `error: the output cannot be written (${messageOf(error)}): make room or write elsewhere\n`,
+      )
+      process.exit(1)
     })
 }
