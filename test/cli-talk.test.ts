@@ -315,16 +315,40 @@ describe("chat", () => {
           ["How many?\r", prompt],
           ["/fold\r", prompt],
           ["Sure?\r", prompt],
+          ["/no_think\r", prompt],
+          ["Really?\r", prompt],
           ["/exit\r", prompt],
         ],
       )
       expect(code).toBe(0)
       expect(stdout).toContain("/help lists the commands")
-      const [first, second] = stdout.split("thoughts are folded")
+      const [first, second, third] = stdout.split(/thoughts are folded|answering without thinking/)
       expect(first).toContain("\x1b[2m35 heads,\x1b[22m\x1b[2m 94 legs\x1b[22m")
       expect(second).not.toContain("35 heads")
       expect(second).toMatch(/thought for [\d.]+ s, \d+ tokens/)
       expect(second).toContain("There are 23 chickens.")
+      expect(third).not.toContain("thought for")
+      expect(third).toContain("There are 23 chickens.")
+    })
+
+    test("a file goes before the next message", async () => {
+      const [file, saved] = ["notes.txt", "noted.json"].map((name) => join(installed.folder, name))
+      writeFileSync(file, "Chickens have two legs.")
+      await typed(
+        [models.thoughtful, "--system", "Be brief."],
+        [
+          [`/file ${file}\r`, prompt],
+          ['"""\r', prompt],
+          ["How\r", "... "],
+          ['many?"""\r', "... "],
+          [`/save ${saved}\r`, prompt],
+          ["/exit\r", prompt],
+        ],
+      )
+      expect(JSON.parse(readFileSync(saved, "utf8")).messages.slice(0, 2)).toEqual([
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "notes.txt:\n\nChickens have two legs.\n\nHow\nmany?" },
+      ])
     })
 
     test("Ctrl-C stops a reply, and a second one leaves with 130", async () => {

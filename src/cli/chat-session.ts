@@ -70,7 +70,9 @@ export class ChatSession {
   /** Until the person leaves. */
   async talk(): Promise<void> {
     const words = Object.keys(this.#commands).map((name) => `/${name}`)
-    const reader = new MessageReader({ words })
+    // Replies may go to a file; the prompt stays where the person is.
+    const output = process.stdout.isTTY ? process.stdout : process.stderr
+    const reader = new MessageReader({ words, output })
     try {
       while (this.#state === "talking") {
         const reading = await reader.read("> ")

@@ -13,7 +13,7 @@ export type SlashCommands = Readonly<Record<string, SlashCommand>>
 
 /** `/save notes.json`; a path such as /etc/hosts is no command. */
 export function parseSlash(text: string): { name: string; argument: string } | undefined {
-  const match = /^\/([a-z_]+)(?:\s+(.*))?$/.exec(text.trim())
+  const match = /^\/([a-z_]+)(?:[ \t]+(.*))?$/.exec(text.trim())
   return match ? { name: match[1], argument: match[2] ?? "" } : undefined
 }
 
