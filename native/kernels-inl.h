@@ -108,7 +108,7 @@ template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, in
 }
 
 // How far ahead of the loads a panel is fetched: far enough to cover memory latency at full rate.
-constexpr int kPrefetchBytes = 4096;
+constexpr int kPrefetchBytes = 2048;
 
 // One panel, one token: weights go from memory through registers once.
 template <int format> void gemv(const uint8_t* panel, int blocks, const ActBlock* x, float* out) {
