@@ -23,7 +23,9 @@ const manifest = {
   os: [process.platform],
   cpu: [process.arch],
   // A Linux addon is linked to the C library of the machine that built it.
-  ...(process.platform === "linux" && { libc: [process.report.getReport().header.glibcVersionRuntime ? "glibc" : "musl"] }),
+  ...(process.platform === "linux" && {
+    libc: [process.report.getReport().header.glibcVersionRuntime ? "glibc" : "musl"],
+  }),
   main: "a3b.node",
   files: ["a3b.node"],
 }
