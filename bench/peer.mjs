@@ -9,10 +9,19 @@ const entry = createRequire(join(folder, "package.json")).resolve("node-llama-cp
 const { getLlama, LlamaLogLevel } = await import(pathToFileURL(entry).href)
 
 const begin = performance.now()
-const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: Number(threads) })
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  logLevel: LlamaLogLevel.error,
+  maxThreads: Number(threads),
+})
 const model = await llama.loadModel({ modelPath })
 const numPrefill = Number(prefill)
-const context = await model.createContext({ contextSize: numPrefill + 512, batchSize: numPrefill, threads: Number(threads) })
+const context = await model.createContext({
+  contextSize: numPrefill + 512,
+  batchSize: numPrefill,
+  threads: Number(threads),
+})
 const loadMs = performance.now() - begin
 const sequence = context.getSequence()
 
@@ -47,5 +56,12 @@ for (let round = 0; round < 3; round++) {
   prefills.push(await timePrefill(numPrefill))
   decodes.push(await timeDecode(Number(decode)))
 }
-console.log(JSON.stringify({ prefill: median(prefills), decode: median(decodes), loadMs, rssBytes: process.memoryUsage().rss }))
+console.log(
+  JSON.stringify({
+    prefill: median(prefills),
+    decode: median(decodes),
+    loadMs,
+    rssBytes: process.memoryUsage().rss,
+  }),
+)
 process.exit(0)

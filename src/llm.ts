@@ -16,6 +16,7 @@ import type { Generation } from "./engine/generation.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
 import type { GenerationDefaults } from "./generation-defaults.ts"
+import { parseConfig } from "./model/config.ts"
 import { Qwen3Moe } from "./model/qwen3moe.ts"
 import { prepare } from "./prepare.ts"
 import type { PrepareOptions } from "./prepare.ts"
@@ -50,7 +51,15 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Ll
   const tokenizer = loadTokenizer(packed.files)
   const backend = await openBackend(options)
   try {
-    return new Llm(packed, tokenizer, Qwen3Moe.load(backend, packed), options.context)
+    // Refused, if it must be, before any weight is mapped.
+    const context = contextFor(options.context, {
+      config: parseConfig(packed.config),
+      weightBytes: [...packed.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+      kv: backend.name === "reference" ? "f32" : "f16",
+      chunkTokens,
+      availableBytes: availableMemory(),
+    })
+    return new Llm(packed, tokenizer, Qwen3Moe.load(backend, packed), context)
   } catch (error) {
     backend.free()
     throw error
@@ -69,20 +78,14 @@ export class Llm implements ChatModel {
   #format: ChatFormat | undefined
 
   /** Use `load`. */
-  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context?: number) {
+  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context: number) {
     checkRows(tokenizer, model.config.vocab)
     this.packed = packed
     this.tokenizer = tokenizer
     this.model = model
     this.#tags = findTags((token) => tokenizer.idOf(token))
     this.defaults = generationDefaults(packed.config, packed.generationConfig)
-    this.context = contextFor(context, {
-      config: model.config,
-      weightBytes: [...packed.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
-      kv: model.backend.name === "reference" ? "f32" : "f16",
-      chunkTokens,
-      availableBytes: availableMemory(),
-    })
+    this.context = context
     const kvPages = Math.ceil(this.context / pageTokens)
     const limits = { maxContext: this.context, kvPages, chunkTokens, tokenizerSize: tokenizer.size }
     this.engine = new Engine(model, limits)

@@ -36,7 +36,7 @@ export async function prepare(model: string, options: PrepareOptions = {}): Prom
   if (parseHubId(model)) return prepareHub(model, options)
   throw new UserError(
     "not-found",
-    `${model} is no file, folder, stored model or hub id: check the path, or see a3b list`,
+    `${model} is no file, folder, stored model or hub id: check the path, see a3b list, or fetch one with a3b pull <hub id>`,
   )
 }
 
