@@ -3,6 +3,7 @@
 // the spine
 export { Llm, load } from "./llm.ts"
 export type { GenerateRequest, LoadOptions } from "./llm.ts"
+export type { GenerationDefaults } from "./generation-defaults.ts"
 
 // the nouns of the path
 export type {
@@ -21,7 +22,10 @@ export type {
 } from "./types.ts"
 
 // 2, 8: chat
+export type { ChatFormat, ToolFormat } from "./chat/format.ts"
+export type { IncomingMessage } from "./chat/messages.ts"
 export { ChatTemplate } from "./chat/template.ts"
+export type { RenderInput } from "./chat/template.ts"
 export type { Family } from "./chat/thinking.ts"
 export { addEvent, emptyReply, splitReply } from "./chat/reply.ts"
 export type { Reply } from "./chat/reply.ts"
@@ -39,20 +43,41 @@ export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 
 // 5: model and backends
 export { parseConfig } from "./model/config.ts"
-export type { ModelConfig } from "./model/config.ts"
+export type { ModelConfig, Yarn } from "./model/config.ts"
 export { planMemory } from "./model/memory.ts"
-export type { MemoryPlan, MemoryRequest } from "./model/memory.ts"
+export type { KvType, MemoryPlan, MemoryRequest } from "./model/memory.ts"
 export { Qwen3Moe } from "./model/qwen3moe.ts"
-export type { Backend, Batch } from "./backend/backend.ts"
+export type { PackedSource } from "./model/weights.ts"
+export type {
+  Backend,
+  Batch,
+  BatchSequence,
+  Experts,
+  KvCache,
+  KvShape,
+  Rope,
+  Routing,
+  Tensor,
+  Weight,
+} from "./backend/backend.ts"
 
 // weights, before the path
 export { prepare } from "./prepare.ts"
 export type { PrepareOptions } from "./prepare.ts"
 export { openCheckpoint } from "./weights/checkpoint.ts"
-export type { Checkpoint } from "./weights/checkpoint.ts"
+export type {
+  Checkpoint,
+  CheckpointOptions,
+  SourcePart,
+  SourceTensor,
+  SourceType,
+} from "./weights/checkpoint.ts"
+export type { Format, PackedTensor } from "./weights/format.ts"
 export { openPacked } from "./weights/packed.ts"
 export type { PackedModel } from "./weights/packed.ts"
-export type { PullProgress } from "./weights/pull.ts"
+export type { PackProgress } from "./weights/pack-meter.ts"
+export type { PullPlan, PullProgress } from "./weights/pull.ts"
+export type { DownloadProgress } from "./weights/pull-meter.ts"
 
 // failures
 export { UserError } from "./util/errors.ts"
