@@ -3,6 +3,9 @@
 //
 //   npm install --prefix /tmp/peer node-llama-cpp@3.22.1
 //   npx tsx bench/peers.ts model.gguf model.a3b --peer /tmp/peer --rounds 3
+//
+// Where memory does not hold both files, what one leaves in the page cache slows the other down; then let a command
+// run before each turn: --between "sync; echo 3 > /proc/sys/vm/drop_caches"
 
 import { execFile } from "node:child_process"
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -19,6 +22,7 @@ const { values, positionals } = parseArgs({
     decode: { type: "string", default: "64" },
     threads: { type: "string", default: String(availableParallelism()) },
     machine: { type: "string", default: machineName() },
+    between: { type: "string", default: "true" },
   },
 })
 const [gguf, packed] = positionals
@@ -45,6 +49,7 @@ interface OurTurn extends Turn {
 }
 
 async function ours(): Promise<OurTurn> {
+  await run("sh", ["-c", values.between])
   const { prefill, decode, threads } = values
   const args = [
     "bench",
@@ -73,6 +78,7 @@ async function ours(): Promise<OurTurn> {
 }
 
 async function peer(): Promise<Turn> {
+  await run("sh", ["-c", values.between])
   const args = [values.peer ?? "", gguf, values.prefill, values.decode, values.threads]
   const { stdout } = await run(process.execPath, [join(root, "bench/peer.mjs"), ...args])
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
