@@ -62,11 +62,12 @@ class Pool {
     next_.store(0, std::memory_order_relaxed);
     context_ = &fn;
     call_ = [](void* f, int a, int b, int thread) { (*static_cast<std::remove_reference_t<Fn>*>(f))(a, b, thread); };
-    busy_.store(threads_ - 1, std::memory_order_relaxed);
+    door_.store((door_.load(std::memory_order_relaxed) / kVisit + 1) * kVisit + kOpen, std::memory_order_release);
     phase_.fetch_add(1, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) phase_.notify_all();
     share(0);
-    for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; spins++) {
+    door_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    for (int spins = 0; door_.load(std::memory_order_acquire) % kOpen != 0; spins++) {
       if (spins < kSpins) spinPause();
       else std::this_thread::yield();
     }
@@ -74,6 +75,17 @@ class Pool {
 
  private:
   static constexpr int kSpins = 4000;
+  // The door of a phase: how many workers are inside, whether one may still enter, and a number that no other phase
+  // has. The leader closes it when no task is left and waits for those inside only, so that a worker whose core runs
+  // something else costs its share of the speed and not a time slice in every phase.
+  static constexpr uint64_t kOpen = 1 << 16, kVisit = 1 << 17;
+
+  bool enter() {
+    uint64_t door = door_.load(std::memory_order_acquire);
+    while (door & kOpen)
+      if (door_.compare_exchange_weak(door, door + 1, std::memory_order_acquire)) return true;
+    return false;
+  }
 
   void share(int thread) {
     const int tasks = tasks_, grain = grain_;
@@ -118,8 +130,9 @@ class Pool {
       }
       seen = now;
       if (done_.load(std::memory_order_seq_cst)) return;
+      if (!enter()) continue;
       share(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
+      door_.fetch_sub(1, std::memory_order_release);
     }
   }
 
@@ -135,7 +148,7 @@ class Pool {
   void* context_ = nullptr;
   void (*call_)(void*, int, int, int) = nullptr;
   alignas(64) std::atomic<int> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  alignas(64) std::atomic<uint64_t> door_{0};
   alignas(64) std::atomic<uint32_t> phase_{0};
   alignas(64) std::atomic<int> sleepers_{0};
 };
