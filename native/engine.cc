@@ -12,6 +12,9 @@ int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 
+// From this many rows on, the kernels unpack a panel once for all of them.
+constexpr int kManyRows = 3;
+
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
   std::vector<const ActBlock*> acts;
@@ -68,7 +71,7 @@ struct Run {
     return w.data + expert * w.expertBytes + (kGeometry[w.format].panels ? p * matrixBytes(w.format, kPanelRows, w.columns) : 0);
   }
 
-  // Panels [p0, p1), at most kMaxPanels, of one expert's matrix over `count` rows: out[panel][row][16].
+  // Panels [p0, p1) of one expert's matrix, at most kMaxPanels if there are many rows, over `count` rows: out[panel][row][16].
   void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, const uint8_t* ahead, float* out, int thread) {
     if (kGeometry[w.format].panels)
       return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, ahead, out, scratch(thread));
@@ -282,14 +285,15 @@ struct Run {
     return pairs;
   }
 
-  // fn(expert, p0, p1, thread) over the panels of all busy experts.
-  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, Fn&& fn) {
+  // fn(expert, p0, p1, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows nothing
+  // is unpacked, and a thread's whole run of an expert's panels is one call: memory streams best in long runs.
+  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, int rows, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
-    const int tasks = each * static_cast<int>(pairs.busy.size());
-    pool.run(tasks, 1, [&](int first, int last, int thread) {
-      for (int i = first; i < last && !pool.cancelled; i++) {
-        const int p = i % each * kMaxPanels;
-        fn(pairs.busy[i / each], p, std::min(p + kMaxPanels, panels), thread);
+    pool.run(each * static_cast<int>(pairs.busy.size()), 1, [&](int first, int last, int thread) {
+      for (int i = first, next; i < last && !pool.cancelled; i = next) {
+        const int from = i % each;
+        next = rows < kManyRows ? std::min(last, i - from + each) : i + 1;
+        fn(pairs.busy[i / each], from * kMaxPanels, std::min((from + next - i) * kMaxPanels, panels), thread);
       }
     });
   }
@@ -305,7 +309,7 @@ struct Run {
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
 
-    overExperts(pairs, inner, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, inner, rows, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread, gate.columns);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
@@ -323,7 +327,7 @@ struct Run {
         for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
       });
 
-    overExperts(pairs, down.rows, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, down.rows, rows, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread, down.columns);
       product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, expert, p1), o, thread);
@@ -366,7 +370,7 @@ bool grow(Memory& memory, int64_t bytes) { return memory.bytes() >= bytes || mem
 }  // namespace
 
 bool Engine::reserve(const Step& step) {
-  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = kBlock, most = 1;
+  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = kBlock, most = 1, panels = kMaxPanels;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (const Sequence& s : step.sequences) pageList = std::max(pageList, ceilDiv(s.contextTokens, kPageTokens) * static_cast<int64_t>(sizeof(KvPage)));
@@ -383,10 +387,11 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
       columns = std::max<int64_t>(columns, weights[a[6]].columns);
+      if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
       between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
     }
   }
-  threadBytes = alignUp(std::max(query + pageList, alignUp(scratchBytes(columns)) + 2 * kMaxPanels * most * 16 * 4)) + 4096;
+  threadBytes = alignUp(std::max(query + pageList, alignUp(scratchBytes(columns)) + 2 * panels * most * 16 * 4)) + 4096;
   return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(scratch, threadBytes * pool.threads());
 }
 
