@@ -44,6 +44,12 @@ export interface RunOptions {
   during?: (child: ChildProcessWithoutNullStreams) => void
 }
 
+/** The tester's environment without what would change the output: a CI service's and colour settings, ours. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const changesOutput = /^(CI|TERM|COLORTERM|NO_COLOR|FORCE_COLOR|NODE_DISABLE_COLORS|A3B_.*|HF_.*)$/
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !changesOutput.test(name)))
+}
+
 export class Installed {
   /** Everything of this installation: the package, its models, room for a test's files. */
   readonly folder = mkdtempSync(join(tmpdir(), "a3b-cli-"))
@@ -76,7 +82,7 @@ export class Installed {
   spawn(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
     const { input = "", stdin, env = {}, rights, during } = options
     const nobody = rights === "none" && process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
-    const all = { ...process.env, A3B_HOME: join(this.folder, "home"), ...env }
+    const all = { ...plainEnvironment(), A3B_HOME: join(this.folder, "home"), ...env }
     const child = spawn(command, args, { cwd: this.folder, env: all, ...nobody })
     const outcome = { stdout: "", stderr: "" }
     child.stdout.setEncoding("utf8").on("data", (text: string) => (outcome.stdout += text))
