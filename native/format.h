@@ -26,7 +26,7 @@ constexpr Geometry kGeometry[kFormats] = {
 constexpr int kQ4Scales = 2048, kQ8Scales = 4096;
 constexpr int kQ4kSmall = 2048, kQ4kLarge = 2176, kQ4kD = 2240, kQ4kDmin = 2272;
 constexpr int kQ5kFifth = 2048, kQ5kShift = 512;  // what follows q5_k's fifth bits is q4_k's, 512 B later
-constexpr int kQ6kUpper = 2048, kQ6kScales = 3072, kQ6kD = 3328;
+constexpr int kQ6kRow = 192, kQ6kUpper = 128, kQ6kScales = 3072, kQ6kD = 3328;
 
 inline uint16_t readU16(const uint8_t* p) {
   uint16_t v;
@@ -91,7 +91,7 @@ inline int nibble(const uint8_t* row, int k) {
 // One weight of a block, k inside the block; the definition that the vector code must meet.
 inline float blockValue(int format, const uint8_t* block, int row, int k) {
   const int group = k / 32, vector = laneVector(k), byte = laneByte(k);
-  const uint8_t* nibbles = block + row * 128;
+  const uint8_t* nibbles = block + row * (format == Q6_K ? kQ6kRow : 128);
   switch (format) {
     case Q4_0: return halfToFloat(readU16(block + kQ4Scales + row * 16 + group * 2)) * static_cast<float>(nibble(nibbles, k) - 8);
     case Q8_0: {
@@ -111,7 +111,7 @@ inline float blockValue(int format, const uint8_t* block, int row, int k) {
       return d * static_cast<float>(scale) * static_cast<float>(q) - dmin * static_cast<float>(min);
     }
     default: {  // Q6_K
-      const int q = nibble(nibbles, k) | ((block[kQ6kUpper + row * 64 + byte] >> (2 * vector)) & 3) << 4;
+      const int q = nibble(nibbles, k) | ((nibbles[kQ6kUpper + byte] >> (2 * vector)) & 3) << 4;
       const float scale = static_cast<float>(static_cast<int8_t>(block[kQ6kScales + row * 16 + k / 16]));
       return halfToFloat(readU16(block + kQ6kD + row * 2)) * scale * static_cast<float>(q - 32);
     }

@@ -82,8 +82,9 @@ template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, in
     w.scale = pairsOfHalfs(block + kQ8Scales + row * 16);
     return w;
   }
+  const uint8_t* nibbles = block + row * (format == Q6_K ? kQ6kRow : 128);
   for (int j = 0; j < 2; j++) {
-    const VB both = loadBytes(block + row * 128 + j * 64);
+    const VB both = loadBytes(nibbles + j * 64);
     w.codes[j] = lowNibbles(both);
     w.codes[j + 2] = highNibbles(both);
   }
@@ -97,7 +98,7 @@ template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, in
     w.min = pairs<8>(both);
   }
   if constexpr (format == Q6_K) {
-    const VB upper = loadBytes(block + kQ6kUpper + row * 64);
+    const VB upper = loadBytes(nibbles + kQ6kUpper);
     w.codes[0] = withUpper<0>(w.codes[0], upper);
     w.codes[1] = withUpper<2>(w.codes[1], upper);
     w.codes[2] = withUpper<4>(w.codes[2], upper);

@@ -103,6 +103,7 @@ class Track {
   readonly #kv: KvCache
   readonly #random = Random.seeded(1)
   readonly #pages: Int32Array
+  readonly #logits: Float32Array
   readonly #chunkTokens: number
   readonly #signal: AbortSignal | undefined
 
@@ -116,6 +117,7 @@ class Track {
     this.#signal = signal
     this.#pages = Int32Array.from({ length: Math.ceil(maxTokens / pageTokens) }, (_, page) => page)
     this.#kv = model.kvCache(this.#pages.length)
+    this.#logits = new Float32Array(model.config.vocab)
   }
 
   /**
@@ -153,7 +155,7 @@ class Track {
     const { backend } = this.#model
     const logits = this.#model.forward(this.#batch(first, tokens, wanted))
     await backend.submit(this.#signal)
-    if (wanted === "last") backend.read(logits)
+    if (wanted === "last") backend.read(logits, this.#logits)
   }
 
   #batch(first: number, tokens: number, wanted: "last" | "none"): Batch {

@@ -17,7 +17,8 @@
 //                d f16[16 rows], dmin f16[16 rows]                               value = d*scale*q - dmin*min
 // q5_k  2816 B:  nibbles; fifth u64[16 rows][4 vectors]: bit b is the fifth bit of the vector's byte b;
 //                then small, large, d, dmin as q4_k
-// q6_k  3360 B:  nibbles; upper[16 rows][64 B]: bits 2j, 2j + 1 of byte b are the upper bits of vector j's byte b
+// q6_k  3360 B:  [16 rows][3][64 B]: a row's two nibble planes, then its upper bits: bits 2j, 2j + 1 of byte b
+//                belong to vector j's byte b. Side by side because processors fetch ahead one forward stream well.
 //                scale int8[16 rows][16 lanes]; d f16[16 rows]                   value = d*scale*(q - 32)
 // f32, f16, bf16: plain row-major values, no panels.
 //
@@ -32,7 +33,7 @@ export type Format = (typeof formats)[number]
 export const panelRows = 16
 
 /** Bumped whenever a packed byte changes its meaning. */
-export const layoutVersion = 1
+export const layoutVersion = 2
 
 interface Geometry {
   /** Columns of one block. */

@@ -3,13 +3,15 @@
 
 import { halfAt } from "./half.ts"
 import { geometry } from "./format.ts"
-import { decodeNibbleLane, encodeNibbleLanes, vectorBytes, vectorWords } from "./layout-lanes.ts"
+import { decodeNibbleLane, encodeNibbleLanes, vectorBytes } from "./layout-lanes.ts"
 
 // Byte offsets of the planes in a block of 16 rows.
 const nibbleBytes = 16 * 2 * 64
 const q5Fifth = nibbleBytes
-const q6Upper = nibbleBytes
-const q6Scales = q6Upper + 16 * 64
+/** A row's nibbles, then its upper bits. */
+const q6RowBytes = 3 * vectorBytes
+const q6Upper = 2 * vectorBytes
+const q6Scales = 16 * q6RowBytes
 const q6D = q6Scales + 16 * 16
 /** small, large, d, dmin follow each other; this is where small begins. */
 const minMaxScales = { q4_k: nibbleBytes, q5_k: nibbleBytes + 16 * 32 }
@@ -130,8 +132,9 @@ export function encodeQ6K(source: DataView, rows: number, columns: number, targe
     const inPanel = row & 15
     let block = (row >> 4) * blocks * blockWords
     for (let i = 0; i < blocks; i++, block += blockWords, from += 210) {
-      encodeSixNibbles(source, from, target, block + inPanel * 2 * vectorWords)
-      encodeUpperPairs(source, from + 128, target, block + q6Upper / 4 + inPanel * 16)
+      const planes = block + (inPanel * q6RowBytes) / 4
+      encodeSixNibbles(source, from, target, planes)
+      encodeUpperPairs(source, from + 128, target, planes + q6Upper / 4)
       const scales = block + q6Scales / 4 + inPanel * 4
       for (let j = 0; j < 4; j++) target[scales + j] = source.getUint32(from + 192 + 4 * j, true)
       halves[block * 2 + q6D / 2 + inPanel] = source.getUint16(from + 208, true)
@@ -224,8 +227,9 @@ export function decodeQ6K(bytes: Uint8Array, at: number, inPanel: number, out: F
     const lane = (first >> 4) & 15
     const scale = (bytes[block + q6Scales + inPanel * 16 + lane] << 24) >> 24
     const dScale = halfAt(bytes, block + q6D + inPanel * 2) * scale
-    decodeNibbleLane(bytes, block + inPanel * 2 * vectorBytes + lane * 4, quants)
-    const upper = block + q6Upper + inPanel * 64 + lane * 4
+    const planes = block + inPanel * q6RowBytes
+    decodeNibbleLane(bytes, planes + lane * 4, quants)
+    const upper = planes + q6Upper + lane * 4
     const values = Math.min(16, out.length - first)
     for (let i = 0; i < values; i++) {
       const high = (bytes[upper + (i & 3)] >> ((i >> 2) * 2)) & 3
