@@ -209,8 +209,8 @@ const place: Record<Quantised, Place> = {
   },
   q6_k(view, at, row, block, { q, scales, d }) {
     const code = (k: number) => q[block * 256 + k] + 32
-    placeNibbles(view, at, row, (k) => code(k) & 15)
-    eachInBlock((k, vector, byte) => setBits(view, at + 2048 + row * 64 + byte, 2 * vector, code(k) >> 4))
+    placeNibbles(view, at + row * 192, 0, (k) => code(k) & 15)
+    eachInBlock((k, vector, byte) => setBits(view, at + row * 192 + 128 + byte, 2 * vector, code(k) >> 4))
     for (let g = 0; g < 16; g++) view.setInt8(at + 3072 + row * 16 + g, scales[block * 16 + g].value)
     view.setUint16(at + 3072 + 256 + row * 2, d.bits, true)
   },
