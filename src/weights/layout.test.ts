@@ -57,7 +57,8 @@ function valueAt(format: Quantised, packed: Uint8Array, columns: number, row: nu
   const group = Math.floor(inBlock / 32)
   const vector = Math.floor((inBlock % 16) / 4)
   const byte = 4 * lane + (inBlock % 4)
-  const nibbleByte = packed[block + r * 128 + (vector % 2) * 64 + byte]
+  const planesOfRow = block + r * (format === "q6_k" ? 192 : 128)
+  const nibbleByte = packed[planesOfRow + (vector % 2) * 64 + byte]
   const nibble = vector < 2 ? nibbleByte & 15 : nibbleByte >> 4
   if (format === "q4_0") return half(block + 2048 + (r * 8 + group) * 2) * (nibble - 8)
   if (format === "q8_0") {
@@ -65,7 +66,7 @@ function valueAt(format: Quantised, packed: Uint8Array, columns: number, row: nu
     return half(block + 4096 + (r * 8 + group) * 2) * q
   }
   if (format === "q6_k") {
-    const pair = (packed[block + 2048 + r * 64 + byte] >> (2 * vector)) & 3
+    const pair = (packed[planesOfRow + 128 + byte] >> (2 * vector)) & 3
     const scale = view.getInt8(block + 3072 + r * 16 + lane)
     return Math.fround(half(block + 3328 + r * 2) * scale * ((nibble | (pair << 4)) - 32))
   }
