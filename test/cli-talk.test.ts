@@ -1,6 +1,6 @@
 // The commands that run a model, as a user runs them: run, chat, logits, bench.
 
-import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { parseConfig } from "../src/model/config.ts"
@@ -235,6 +235,7 @@ describe("a packed model larger than memory", () => {
         shape,
         source: "Q4_0",
         hash: noHash,
+        packed: noHash,
         exact: true,
       }
     const note = { source: "nowhere", quant: "auto", tensors }
@@ -269,7 +270,9 @@ describe("chat", () => {
   test("takes the only model there is, and asks which of several", async () => {
     const env = { A3B_HOME: join(installed.folder, "chat-home") }
     const none = await a3b(["chat"], { env })
-    expect(none.stderr).toMatch(/^error: there is no model yet: get one with a3b pull [^\n]+\n$/)
+    expect(none.stderr).toMatch(
+      /^error: there is no model yet, [^\n]+ model.safetensors[^\n]+ a3b pull [^\n]+\n$/,
+    )
     await a3b(["pack", models.thoughtful], { env })
     expect((await a3b(["chat"], { env, input: "How many?" })).stdout).toBe("There are 23 chickens.\n")
     await a3b(["pack", models.calling], { env })
@@ -278,6 +281,19 @@ describe("chat", () => {
     expect(several.stderr).toMatch(
       /^error: there are several models: name one of calling-\S+, thoughtful-\S+\n$/,
     )
+  })
+
+  test("answers a question that is given and ends", async () => {
+    const asked = await a3b(["chat", models.thoughtful, "How many?"])
+    expect({ code: asked.code, stdout: asked.stdout }).toEqual({
+      code: 0,
+      stdout: "There are 23 chickens.\n",
+    })
+    expect(asked.stderr).toContain("35 heads, 94 legs")
+    const env = { A3B_HOME: join(installed.folder, "question-home") }
+    await a3b(["pack", models.thoughtful], { env })
+    expect((await a3b(["chat", "How many?"], { env })).stdout).toBe("There are 23 chickens.\n")
+    expect((await a3b(["chat", "no-model"], { env })).stderr).toMatch(/^error: no-model is no file, /)
   })
 
   // util-linux's `script` gives the command a terminal.
@@ -400,6 +416,37 @@ describe("chat", () => {
       expect(code).toBe(0)
       expect(JSON.parse(readFileSync(path, "utf8")).messages).toEqual([])
     })
+  })
+})
+
+describe("nano", () => {
+  const env = { A3B_HOME: "" }
+  beforeAll(() => {
+    env.A3B_HOME = join(installed.folder, "nano-home")
+    const folder = join(installed.folder, "models/nano")
+    mkdirSync(folder, { recursive: true })
+    cpSync(models.thoughtful, folder, { recursive: true })
+  })
+  afterAll(() => rmSync(join(installed.folder, "models"), { recursive: true }))
+
+  const line = /^nano, a demonstration model [^\n]+ a3b pull Qwen\/Qwen3-30B-A3B\n/
+
+  test.each([
+    ["chat", "How many?"],
+    ["run", "--prompt", "How many?"],
+  ])("answers %s where no model is named or stored, also the second time", async (...args) => {
+    for (const _ of ["packing", "packed"]) {
+      const { code, stdout, stderr } = await a3b(args, { env })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "There are 23 chickens.\n" })
+      expect(stderr).toMatch(line)
+    }
+  })
+
+  test("gives way to a stored model", async () => {
+    await a3b(["pack", models.calling], { env })
+    const { stdout, stderr } = await a3b(["chat", "Weather?"], { env })
+    expect(stdout).toContain("get_weather")
+    expect(stderr).not.toContain("nano")
   })
 })
 

@@ -6,6 +6,7 @@ import { load } from "../llm.ts"
 import type { Llm } from "../llm.ts"
 import type { ChatRequest, Message } from "../types.ts"
 import { UserError } from "../util/errors.ts"
+import { defaultModel } from "./default-model.ts"
 import { interruptible } from "./interrupt.ts"
 import { showingProgress } from "./loading.ts"
 import { addContextOption, addJsonOption, addModelOptions, modelArgument, required } from "./options.ts"
@@ -23,14 +24,17 @@ interface RunOptions extends ModelOptions, RequestOptions {
 }
 
 export function define(command: Command): void {
-  command.addArgument(modelArgument()).option("--prompt <text>", "what to answer; - reads it from stdin")
+  command
+    .addArgument(modelArgument().argOptional())
+    .option("--prompt <text>", "what to answer; - reads it from stdin")
   addJsonOption(addModelOptions(addContextOption(addRequestOptions(command)))).action(run)
 }
 
-async function run(model: string, options: RunOptions, command: Command): Promise<void> {
+async function run(named: string | undefined, options: RunOptions, command: Command): Promise<void> {
   const prompt = required(options.prompt, "--prompt <text>", command)
   const request = requestOf(options)
   const messages = await readMessages(prompt, options.system)
+  const model = named ?? defaultModel()
   await interruptible(async (signal) => {
     const start = performance.now()
     const llm = await showingProgress((onProgress) =>
