@@ -106,7 +106,7 @@ test("a hub id is pulled into the store on first use and needs no hub afterwards
   expect((await prepare(modelId)).path).toBe(first.path)
   expect(hub.requests.length).toBe(requests)
   const local = await prepare(folderModel())
-  expect([...first.tensors.values()].map(({ sourceHash }) => sourceHash)).toEqual(
-    [...local.tensors.values()].map(({ sourceHash }) => sourceHash),
-  )
+  const hashes = ({ tensors }: typeof local) =>
+    [...tensors.values()].map(({ sourceHash, packedHash }) => [sourceHash, packedHash])
+  expect(hashes(first)).toEqual(hashes(local))
 })

@@ -1,6 +1,15 @@
 // The commands that get, keep and check models, as a user runs them.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { openPacked } from "../src/weights/packed.ts"
@@ -118,6 +127,12 @@ describe("list and rm", () => {
 })
 
 describe("verify", () => {
+  function changeByte(path: string, tensor: string): void {
+    const bytes = readFileSync(path)
+    bytes[(openPacked(path).tensors.get(tensor)?.offset ?? 0) + 3] ^= 0x40
+    writeFileSync(path, bytes)
+  }
+
   test("tells the error of every tensor", async () => {
     const { name } = await packed()
     const { code, stdout } = await a3b(["verify", name])
@@ -133,13 +148,32 @@ describe("verify", () => {
 
   test("finds a byte that changed in the packed file", async () => {
     const { path } = await packed()
-    const bytes = readFileSync(path)
-    bytes[(openPacked(path).tensors.get("model.norm.weight")?.offset ?? 0) + 3] ^= 0x40
-    writeFileSync(path, bytes)
+    changeByte(path, "model.norm.weight")
     const { code, stdout, stderr } = await a3b(["verify", path, "--json"])
     expect(code).toBe(1)
-    expect(JSON.parse(stdout).bad).toBe(1)
+    const { bad, tensors } = JSON.parse(stdout)
+    expect(bad).toBe(1)
+    const norm = tensors.find(({ name }: { name: string }) => name === "model.norm.weight")
+    expect(norm).toMatchObject({ packed: "differs", hash: "same", verdict: "bad" })
     expect(stderr).toMatch(/^error: 1 of 27 tensors of .* are not as they should be: pack it again\n$/)
+  })
+
+  test("finds a byte that changed in the packed file where the source is gone", async () => {
+    const source = writeFiles(join(installed.folder, `gone-${runs}`), files)
+    const path = join(installed.folder, "out", "alone.a3b")
+    await a3b(["pack", source, "--out", path])
+    rmSync(source, { recursive: true })
+    const whole = await a3b(["verify", path])
+    expect(whole.code).toBe(0)
+    expect(whole.stderr).toMatch(/^the source, [^\n]+, is not here: only the packed bytes are checked\n$/)
+    expect(whole.stdout).toMatch(/^model.embed_tokens.weight +BF16 +-> q8_0 +as it was packed\n/)
+    changeByte(path, "model.embed_tokens.weight")
+    const { code, stdout } = await a3b(["verify", path])
+    expect(code).toBe(1)
+    expect(stdout).toMatch(
+      /^model.embed_tokens.weight .* damaged: its bytes are not those that packing wrote\n/,
+    )
+    expect(stdout.match(/damaged/g)).toHaveLength(1)
   })
 
   test("finds a source that is not the one that was packed", async () => {

@@ -76,7 +76,8 @@ export class PackedFile {
     writeSync(file, bytes, 0, bytes.length, offset)
     closeSync(file)
     this.#bytes = offset + bytes.length
-    const source = { source: format.toUpperCase(), sourceHash: "0".repeat(64), exact: true }
+    const hash = "0".repeat(64)
+    const source = { source: format.toUpperCase(), sourceHash: hash, packedHash: hash, exact: true }
     return {
       tensor: { name, format, shape, path: this.path, offset, bytes: bytes.length, ...source },
       values,

@@ -1,4 +1,5 @@
-// Checks a packed model against the checkpoint that it was made from: hashes, and the error of every tensor.
+// Checks a packed model against the hashes of its bytes and, where it is here, against the checkpoint that it was made
+// from: hashes, and the error of every tensor.
 
 import { existsSync } from "node:fs"
 import type { Command } from "commander"
@@ -32,7 +33,7 @@ async function check(path: string, options: VerifyOptions, signal: AbortSignal):
   const packed = openStored(path)
   const source = options.source ?? (existsSync(packed.source) ? packed.source : undefined)
   if (source === undefined)
-    note(`the source, ${packed.source}, is not here: only whether all values are numbers is checked`)
+    note(`the source, ${packed.source}, is not here: only the packed bytes are checked`)
   const checkpoint = source === undefined ? undefined : await openCheckpoint(source)
   const width = Math.max(...[...packed.tensors.keys()].map((name) => name.length))
   const tensors: TensorReport[] = []
@@ -63,9 +64,11 @@ function line(report: TensorReport, width: number): string {
   return verdict === "good" ? text : paint("red", text)
 }
 
-function finding({ hash, exact, maxError = 0, relativeRms = 0, verdict }: TensorReport): string {
-  if (hash === "no source") return verdict === "good" ? "all values finite" : "has values that are no numbers"
+function finding({ packed, hash, exact, maxError = 0, relativeRms = 0 }: TensorReport): string {
   const error = `largest error ${maxError.toExponential(2)}, ${(100 * relativeRms).toFixed(3)}% rms`
   const shown = exact && maxError === 0 ? "exact" : error
-  return hash === "same" ? shown : `${shown}; the source's bytes are not those that were packed`
+  const findings = hash === "no source" ? [] : [shown]
+  if (packed === "differs") findings.push("damaged: its bytes are not those that packing wrote")
+  if (hash === "differs") findings.push("the source's bytes are not those that were packed")
+  return findings.join("; ") || "as it was packed"
 }

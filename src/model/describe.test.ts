@@ -103,7 +103,18 @@ test("tensors are summed by format and source", () => {
   const packed = (name: string, format: "q4_k" | "f32", shape: number[], bytes: number, exact: boolean) =>
     [
       name,
-      { name, format, shape, bytes, exact, path: "", offset: 0, source: "BF16", sourceHash: "" },
+      {
+        name,
+        format,
+        shape,
+        bytes,
+        exact,
+        path: "",
+        offset: 0,
+        source: "BF16",
+        sourceHash: "",
+        packedHash: "",
+      },
     ] as const
   const tensors = new Map<string, PackedTensor>([
     packed("norm", "f32", [256], 1024, true),

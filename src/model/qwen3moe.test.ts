@@ -19,6 +19,7 @@ function packed(config = raw) {
       bytes: 0,
       source: "F32",
       sourceHash: "",
+      packedHash: "",
       exact: true,
     } as const
     tensors.set(name, { name, shape, ...note })

@@ -83,8 +83,10 @@ export interface PackedTensor {
   bytes: number
   /** What it was imported from, e.g. `Q4_0` or `BF16`. */
   source: string
-  /** SHA-256 of the source tensor's bytes, hex. */
+  /** SHA-256 of the source tensor's bytes, hex; of a stack, that of its matrices' digests. */
   sourceHash: string
+  /** The same of the packed bytes. */
+  packedHash: string
   /** Whether every value equals the source's. */
   exact: boolean
 }

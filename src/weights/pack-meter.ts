@@ -33,7 +33,7 @@ export class PackMeter {
 
   constructor(
     pieces: readonly Piece[],
-    finished: ReadonlyMap<number, string>,
+    finished: Iterable<number>,
     report: ((progress: PackProgress) => void) | undefined,
   ) {
     this.#pieces = pieces
@@ -43,7 +43,7 @@ export class PackMeter {
       count(this.#piecesLeft.tensor, tensor, 1)
       count(this.#piecesLeft.shard, part.path, 1)
     }
-    for (const piece of finished.keys()) {
+    for (const piece of finished) {
       this.#bytesDone += pieces[piece].part.bytes
       this.#takeOff(piece)
     }

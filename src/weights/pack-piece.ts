@@ -1,12 +1,14 @@
-// Packs pieces: a piece in, panels at their place in the packed file and a SHA-256 out. Runs on any thread, a chunk
+// Packs pieces: a piece in, panels at their place in the packed file and their hashes out. Runs on any thread, a chunk
 // of rows at a time. Knows formats and places; never names or order.
 
+import { createHash } from "node:crypto"
 import { closeSync, openSync } from "node:fs"
 import { UserError, assert } from "../util/errors.ts"
 import { writeAll, writeError } from "./disk.ts"
 import { matrixBytes } from "./format.ts"
 import type { Format } from "./format.ts"
 import { toBfloat, toHalf } from "./half.ts"
+import type { Hashes } from "./hashes.ts"
 import { encodePanels, sourceBytes, sourceTypeOf } from "./layout.ts"
 import type { Piece } from "./pack-plan.ts"
 import { PieceSource, Scratch } from "./pack-source.ts"
@@ -25,20 +27,22 @@ export class PiecePacker {
     this.#target = openSync(targetPath, "r+")
   }
 
-  /** Yields the source bytes of each chunk once it is written; returns the piece's hash. */
-  *pack(piece: Piece): Generator<number, string> {
-    const { format, experts, rows, columns } = piece
+  /** Yields the source bytes of each chunk once it is written; returns the piece's hashes. */
+  *pack(piece: Piece): Generator<number, Hashes> {
+    const { format, rows, columns } = piece
+    const hash = createHash("sha256")
     let to = piece.target
     const chunks = this.#source.chunks(piece)
     let step = chunks.next()
     for (; !step.done; step = chunks.next()) {
       const packed = this.#convert(piece, step.value)
+      hash.update(packed)
       this.#write(packed, to)
       to += packed.length
       yield step.value.bytes.length
     }
-    assert(to === piece.target + experts * matrixBytes(format, rows, columns), "a piece fills its place")
-    return step.value
+    assert(to === piece.target + matrixBytes(format, rows, columns), "a piece fills its place")
+    return { source: step.value, packed: hash.digest("hex") }
   }
 
   close(): void {

@@ -19,16 +19,15 @@ import type { TensorRole, TensorSpec } from "./spec.ts"
 export const quants = ["auto", "q4_k", "q8_0", "keep"] as const
 export type Quant = (typeof quants)[number]
 
-/** One part of a source tensor: packed at once, by whoever has its bytes. Plain data, fit for another thread. */
+/** One matrix of a tensor: packed at once, by whoever has its bytes. Plain data, fit for another thread. */
 export interface Piece {
   tensor: string
   type: SourceType
   format: Format
-  experts: number
   rows: number
   columns: number
   part: SourcePart
-  /** FP8 only: the scales of these experts. */
+  /** FP8 only: the scales of this matrix. */
   scales?: { type: SourceType; parts: SourcePart[] }
   /** Where it begins in the packed file. */
   target: number
@@ -73,7 +72,7 @@ function noteOf({ type, shape }: SourceTensor, role: TensorRole, quant: Quant): 
   const format = formatOf(type, role, shape.at(-1) ?? 1, quant)
   // float32 holds every source type exactly, scaled FP8 included, for that product is rounded to float32 anyway.
   const exact = sourceTypeOf[format] === type || format === "f32"
-  return { format, shape, source: type, hash: noHash, exact }
+  return { format, shape, source: type, hash: noHash, packed: noHash, exact }
 }
 
 const floatFormats = { F32: "f32", F16: "f16", BF16: "bf16", F8_E4M3: "bf16" } as const
@@ -90,36 +89,29 @@ export function formatOf(type: SourceType, role: TensorRole, columns: number, qu
 
 const quantisedFormats = { Q4_0: "q4_0", Q8_0: "q8_0", Q4_K: "q4_k", Q5_K: "q5_k", Q6_K: "q6_k" } as const
 
-/** The pieces of one tensor whose packed form begins at `offset`. */
+/** The pieces of one tensor whose packed form begins at `offset`: one per matrix, however the source is cut. */
 export function piecesOf(source: SourceTensor, format: Format, offset: number): Piece[] {
-  const { name, type, shape, parts } = source
+  const { name: tensor, type, shape, parts } = source
   const columns = shape.at(-1) ?? 1
   const rows = shape.at(-2) ?? 1
-  const experts = (shape.length === 3 ? shape[0] : 1) / parts.length
-  assert(Number.isInteger(experts), `${name} has ${parts.length} parts for [${shape}]`)
-  const partBytes = typeBytes(type, experts * rows * columns)
-  const targetBytes = experts * matrixBytes(format, rows, columns)
-  return parts.map((part, i) => {
-    assert(part.bytes === partBytes, `part ${i} of ${name} has ${part.bytes} bytes, wanted ${partBytes}`)
-    const scales = source.scales && scalesOf(source.scales, i * experts, experts, rows, columns)
-    return {
-      tensor: name,
-      type,
-      format,
-      experts,
-      rows,
-      columns,
-      part,
-      scales,
-      target: offset + i * targetBytes,
-    }
+  const experts = shape.length === 3 ? shape[0] : 1
+  const bytes = typeBytes(type, rows * columns)
+  const targetBytes = matrixBytes(format, rows, columns)
+  return Array.from({ length: experts }, (_, i) => {
+    const [part, ...rest] = sliceParts(parts, i * bytes, bytes)
+    assert(
+      part?.bytes === bytes && rest.length === 0,
+      `matrix ${i} of ${tensor} lies in one part of its source`,
+    )
+    const scales = source.scales && scalesOf(source.scales, i, rows, columns)
+    return { tensor, type, format, rows, columns, part, scales, target: offset + i * targetBytes }
   })
 }
 
-function scalesOf(scales: SourceTensor, expert: number, experts: number, rows: number, columns: number) {
+function scalesOf({ type, parts }: SourceTensor, expert: number, rows: number, columns: number) {
   const perExpert = Math.ceil(rows / scaleBlock) * Math.ceil(columns / scaleBlock)
-  const bytes = perExpert * sourceGeometry[scales.type].blockBytes
-  return { type: scales.type, parts: sliceParts(scales.parts, expert * bytes, experts * bytes) }
+  const bytes = perExpert * sourceGeometry[type].blockBytes
+  return { type, parts: sliceParts(parts, expert * bytes, bytes) }
 }
 
 /** Bytes `offset .. offset + bytes` of parts that follow each other. */

@@ -6,17 +6,18 @@ import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { UserError } from "../util/errors.ts"
 import type { ErrorCode } from "../util/errors.ts"
+import type { Hashes } from "./hashes.ts"
 import { PiecePacker } from "./pack-piece.ts"
 import type { Piece } from "./pack-plan.ts"
 
-/** What a worker says: bytes of a chunk, the hash of a piece, or why it failed. */
+/** What a worker says: bytes of a chunk, the hashes of a piece, or why it failed. */
 export type WorkerReport =
-  { bytes: number } | { hash: string } | { message: string; code: ErrorCode | undefined }
+  { bytes: number } | { hashes: Hashes } | { message: string; code: ErrorCode | undefined }
 
 export interface PackListener {
   /** Source bytes packed since the last call. */
   onBytes(bytes: number): void
-  onPiece(piece: number, hash: string): void
+  onPiece(piece: number, hashes: Hashes): void
 }
 
 const workerPath = fileURLToPath(new URL("./pack-worker.js", import.meta.url))
@@ -89,7 +90,7 @@ function drain(
     const hear = (report: WorkerReport) => {
       if ("message" in report) throw failure(report)
       if ("bytes" in report) return listener.onBytes(report.bytes)
-      listener.onPiece(current, report.hash)
+      listener.onPiece(current, report.hashes)
       next()
     }
     worker.on("message", (report: WorkerReport) => {

@@ -12,8 +12,8 @@ import type { Piece } from "./pack-plan.ts"
 import { typeBytes } from "./source.ts"
 import type { SourcePart, SourceType } from "./source.ts"
 
-/** Source bytes read at once: large for the disk, small for the processor's cache. */
-const chunkBytes = 1 << 20
+/** Bytes read at once: large for the disk, small for the processor's cache. */
+export const chunkBytes = 1 << 20
 
 /** Consecutive rows of one matrix, whole panels but for the matrix's last. */
 export interface Chunk {
@@ -51,23 +51,20 @@ export class PieceSource {
     return out
   }
 
-  /** Every chunk of a piece, in order; returns the piece's SHA-256: of its scales, if it has any, and its bytes. */
+  /** Every chunk of a piece, in order; returns the SHA-256 of its source: of its scales, if it has any, and its bytes. */
   *chunks(piece: Piece): Generator<Chunk, string> {
-    const { type, experts, rows, columns, part } = piece
+    const { type, rows, columns, part } = piece
     const hash = createHash("sha256")
-    const allScales = this.#readScales(piece, hash)
+    const scales = this.#readScales(piece, hash)
     const rowBytes = typeBytes(type, columns)
     const chunkRows = Math.max(1, Math.floor(chunkBytes / rowBytes / panelRows)) * panelRows
     let { offset } = part
-    for (let expert = 0; expert < experts; expert++) {
-      const scales = allScales?.subarray((expert * allScales.length) / experts)
-      for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
-        const count = Math.min(chunkRows, rows - firstRow)
-        const bytes = this.read({ path: part.path, offset, bytes: count * rowBytes })
-        hash.update(bytes)
-        offset += bytes.length
-        yield { firstRow, rows: count, bytes, scales }
-      }
+    for (let firstRow = 0; firstRow < rows; firstRow += chunkRows) {
+      const count = Math.min(chunkRows, rows - firstRow)
+      const bytes = this.read({ path: part.path, offset, bytes: count * rowBytes })
+      hash.update(bytes)
+      offset += bytes.length
+      yield { firstRow, rows: count, bytes, scales }
     }
     return hash.digest("hex")
   }

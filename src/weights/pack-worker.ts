@@ -1,4 +1,4 @@
-// A thread of the pool: takes pieces, packs them, reports bytes as they are written and the hash at the end.
+// A thread of the pool: takes pieces, packs them, reports bytes as they are written and the hashes at the end.
 
 import { parentPort, workerData } from "node:worker_threads"
 import { UserError, assert, messageOf } from "../util/errors.ts"
@@ -16,7 +16,7 @@ port.on("message", (piece: Piece) => {
     const run = packer.pack(piece)
     let step = run.next()
     for (; !step.done; step = run.next()) report({ bytes: step.value })
-    report({ hash: step.value })
+    report({ hashes: step.value })
   } catch (error) {
     report({ message: messageOf(error), code: error instanceof UserError ? error.code : undefined })
   }

@@ -146,6 +146,24 @@ describe.runIf(existsSync(parity))("files of another program", () => {
   })
 })
 
+test("a stack that lies in one part is packed and hashed as one in many", async () => {
+  const folder = testFolder()
+  const { checkpoint, specs } = sampleCheckpoint(folder, { type: "BF16" })
+  const experts = checkpoint.tensors.get("experts")!
+  const [first] = experts.parts
+  const stack = Buffer.concat(
+    experts.parts.map(({ path, offset, bytes }) => readFileSync(path).subarray(offset, offset + bytes)),
+  )
+  const part = { ...first, path: join(folder, "stack.bin"), offset: 0, bytes: stack.length }
+  writeFileSync(part.path, stack)
+  const tensors = new Map(checkpoint.tensors).set("experts", { ...experts, parts: [part] })
+  const many = await packed({ checkpoint, specs }, out(folder), { source: "x" })
+  const one = await packed({ checkpoint: { ...checkpoint, tensors }, specs }, join(folder, "one.a3b"), {
+    source: "x",
+  })
+  expect(readFileSync(one.path).equals(readFileSync(many.path))).toBe(true)
+})
+
 // ---- stops and continuations
 
 const leftovers = (folder: string) => readdirSync(folder).filter((name) => name.startsWith("model.a3b"))

@@ -11,6 +11,8 @@ import { dirname, resolve } from "node:path"
 import { assert } from "../util/errors.ts"
 import { checkSpace, syncFile, syncFolder, writeAll, writeError } from "./disk.ts"
 import { fileError } from "./file.ts"
+import { joinHashes } from "./hashes.ts"
+import type { Hashes } from "./hashes.ts"
 import { Journal } from "./pack-journal.ts"
 import { lock } from "./pack-lock.ts"
 import { fileSizes, planPack, planText } from "./pack-plan.ts"
@@ -63,7 +65,7 @@ export class Packer {
   readonly #part: string
   readonly #options: PackOptions
   readonly #journal: Journal
-  readonly #finished: Map<number, string>
+  readonly #finished: Map<number, Hashes>
   readonly #meter: PackMeter
   readonly #unlock: () => void
   #lastSync = Date.now()
@@ -95,7 +97,7 @@ export class Packer {
     this.#unlock = unlock
     this.#journal = new Journal(`${this.#part}.journal`, this.#part)
     this.#finished = this.#resume()
-    this.#meter = new PackMeter(plan.pieces, this.#finished, options.onProgress)
+    this.#meter = new PackMeter(plan.pieces, this.#finished.keys(), options.onProgress)
   }
 
   /** Every file with weights, in the order of work. */
@@ -128,7 +130,7 @@ export class Packer {
         { threads, signal },
         {
           onBytes: (bytes) => this.#meter.addBytes(bytes),
-          onPiece: (piece, hash) => this.#finishPiece(piece, hash),
+          onPiece: (piece, hashes) => this.#finishPiece(piece, hashes),
         },
       )
     } finally {
@@ -164,11 +166,11 @@ export class Packer {
   }
 
   /** What an earlier run of the same plan left, or an empty file of the full size. */
-  #resume(): Map<number, string> {
+  #resume(): Map<number, Hashes> {
     const plan = this.#planHash()
     const stat = statSync(this.#part, { throwIfNoEntry: false })
     const { fileBytes } = this.#plan.layout
-    const finished = stat?.size === fileBytes ? this.#journal.read(plan) : new Map<number, string>()
+    const finished = stat?.size === fileBytes ? this.#journal.read(plan) : new Map<number, Hashes>()
     if (stat && finished.size === 0) rmSync(this.#part)
     checkSpace(this.#part, fileBytes - (finished.size > 0 && stat ? stat.blocks * 512 : 0))
     if (finished.size > 0) return finished
@@ -192,9 +194,9 @@ export class Packer {
     return [part.path, ...(scales?.parts.map(({ path }) => path) ?? [])]
   }
 
-  #finishPiece(piece: number, hash: string): void {
-    this.#finished.set(piece, hash)
-    this.#journal.add(piece, hash)
+  #finishPiece(piece: number, hashes: Hashes): void {
+    this.#finished.set(piece, hashes)
+    this.#journal.add(piece, hashes)
     this.#meter.addPiece(piece)
     if (Date.now() - this.#lastSync < (this.#options.syncMs ?? 5000)) return
     this.#journal.sync()
@@ -206,7 +208,7 @@ export class Packer {
     const { note, files, layout } = this.#plan
     const tensors: Record<string, TensorNote> = {}
     for (const [name, tensor] of Object.entries(note.tensors))
-      tensors[name] = { ...tensor, hash: this.#hashOf(name) }
+      tensors[name] = { ...tensor, ...this.#hashesOf(name) }
     const header = encodeHeader({ ...note, tensors }, fileSizes(files))
     assert(header.length === layout.headerBytes, "hashes do not change the header's length")
     const file = openSync(this.#part, "r+")
@@ -218,23 +220,18 @@ export class Packer {
     }
   }
 
-  #hashOf(tensor: string): string {
+  #hashesOf(tensor: string): Pick<TensorNote, "hash" | "packed"> {
     const hashes = this.#plan.pieces
-      .flatMap((piece, i) =>
-        piece.tensor === tensor ? [{ at: piece.target, hash: this.#finished.get(i) ?? "" }] : [],
-      )
+      .flatMap((piece, i) => {
+        const done = piece.tensor === tensor ? this.#finished.get(i) : undefined
+        return done ? [{ at: piece.target, ...done }] : []
+      })
       .sort((a, b) => a.at - b.at)
-      .map(({ hash }) => hash)
-    return joinHashes(hashes)
+    return {
+      hash: joinHashes(hashes.map(({ source }) => source)),
+      packed: joinHashes(hashes.map(({ packed }) => packed)),
+    }
   }
-}
-
-/** A tensor's hash from those of its parts: the only one, or the hash of all digests in order. */
-export function joinHashes(hashes: readonly string[]): string {
-  if (hashes.length === 1) return hashes[0]
-  const joined = createHash("sha256")
-  for (const hash of hashes) joined.update(hash, "hex")
-  return joined.digest("hex")
 }
 
 function fileIdentity(path: string): [string, number, number] {

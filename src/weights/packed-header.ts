@@ -4,7 +4,8 @@
 // Panel tensors are listed as U8 [bytes], plain ones as F32, F16 or BF16 with their shape, the checkpoint's files
 // (config.json, tokenizer.json, ...) as U8 `a3b.file.<name>`. All begin at multiples of 64; safetensors allows no
 // holes, so what lies between is listed too, as U8 `a3b.padding.<n>`. `__metadata__` holds `format` "a3b", `layout`
-// (the version) and `a3b`, a JSON text: source, quant, and per tensor format, shape, source type, hash, exact.
+// (the version) and `a3b`, a JSON text: source, quant, and per tensor format, shape, source type, hashes,
+// exact.
 
 import { assert } from "../util/errors.ts"
 import { layoutVersion, tensorBytes } from "./format.ts"
@@ -19,8 +20,10 @@ export interface TensorNote {
   shape: readonly number[]
   /** Type in the source. */
   source: string
-  /** SHA-256, hex: of the tensor's bytes, or of its parts' SHA-256 digests where it came in several parts. */
+  /** SHA-256, hex: of a matrix's bytes in the source; of a stack, that of its matrices' digests. */
   hash: string
+  /** The same of its bytes in this file. */
+  packed: string
   exact: boolean
 }
 

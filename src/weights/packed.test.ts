@@ -117,7 +117,9 @@ test.each([
   ["a format that does not exist", '\\"format\\":\\"q6_k\\"', '\\"format\\":\\"q7_k\\"'],
   ["a shape of other size", '\\"shape\\":[17,256]', '\\"shape\\":[99,256]'],
   ["a shape of text", '\\"shape\\":[17,256]', '\\"shape\\":["12345]'],
-  ["a hash that is none", '\\"exact\\":true', '\\"exact\\":1234'],
+  ["an exactness that is none", '\\"exact\\":true', '\\"exact\\":1234'],
+  ["no hash of the source", '\\"hash\\":', '\\"lash\\":'],
+  ["no hash of the packed bytes", '\\"packed\\":', '\\"pecked\\":'],
   ["a tensor under another name", '"router":{', '"rooter":{'],
   ["no config.json", '"a3b.file.config.json"', '"a3b.file.konfig.json"'],
 ])("a header with %s is refused", async (_, from, to) => {

@@ -103,7 +103,7 @@ function checkVersion(path: string, from: string | undefined, version: number): 
 
 function isTensorNote(value: Json): value is JsonObject & TensorNote {
   if (!isObject(value)) return false
-  const { format, shape, source, hash, exact } = value
+  const { format, shape, source, hash, packed, exact } = value
   return (
     formats.includes(format as Format) && // any JSON value may be looked for
     Array.isArray(shape) &&
@@ -111,10 +111,14 @@ function isTensorNote(value: Json): value is JsonObject & TensorNote {
     shape.length <= 3 &&
     shape.every((size) => Number.isSafeInteger(size) && Number(size) > 0) &&
     typeof source === "string" &&
-    typeof hash === "string" &&
-    /^[0-9a-f]{64}$/.test(hash) &&
+    isHash(hash) &&
+    isHash(packed) &&
     typeof exact === "boolean"
   )
+}
+
+function isHash(value: Json | undefined): boolean {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
 }
 
 function readEntries(source: ByteSource, note: PackedNote): Map<string, SafetensorsEntry> {
@@ -136,7 +140,7 @@ function placeTensor(
   entry: SafetensorsEntry | undefined,
 ): PackedTensor {
   if (entry === undefined) throw damaged(file.path, note.source, `lacks tensor ${quoted(name)}`)
-  const { format, shape, source, hash, exact } = tensor
+  const { format, shape, source, hash, packed, exact } = tensor
   const wanted = tensorBytes(format, shape)
   if (entry.bytes !== wanted || entry.offset % alignment !== 0)
     throw damaged(
@@ -153,6 +157,7 @@ function placeTensor(
     bytes: wanted,
     source,
     sourceHash: hash,
+    packedHash: packed,
     exact,
   }
 }

@@ -1,15 +1,14 @@
-// A packed file against its source: hashes recomputed, values compared one by one; without the source, whether the
-// values are numbers at all. A report per tensor out. Knows pieces and rows; never what the model does with them.
+// A packed file against the hashes of its own bytes, which finds any damage, and, where the source is there, against
+// its hashes and values. A report per tensor out. Knows pieces and rows; never what the model does with them.
 
+import { createHash } from "node:crypto"
 import { UserError } from "../util/errors.ts"
 import { matrixBytes } from "./format.ts"
-import type { PackedTensor } from "./format.ts"
+import type { Format, PackedTensor } from "./format.ts"
+import { joinHashes } from "./hashes.ts"
 import { decodeRow } from "./layout.ts"
-import { joinHashes } from "./pack.ts"
 import { piecesOf } from "./pack-plan.ts"
-import type { Piece } from "./pack-plan.ts"
-import { PieceSource } from "./pack-source.ts"
-import type { Chunk } from "./pack-source.ts"
+import { PieceSource, chunkBytes } from "./pack-source.ts"
 import type { PackedModel } from "./packed.ts"
 import type { Checkpoint, SourceTensor } from "./source.ts"
 
@@ -18,12 +17,15 @@ export interface TensorReport {
   source: string
   format: string
   exact: boolean
+  /** Of the packed bytes, against what packing wrote. */
+  packed: "same" | "differs"
+  /** Of the source's bytes, against what was packed. */
   hash: "same" | "differs" | "no source"
   /** Largest distance of a value from the source's; absent without a source. */
   maxError?: number
   /** Root mean square of the distances over that of the source's values; absent without a source. */
   relativeRms?: number
-  /** Whether hash and errors are as they should be; without a source, whether all values are finite. */
+  /** Whether hashes and errors are as they should be. */
   verdict: "good" | "bad"
 }
 
@@ -57,26 +59,37 @@ async function compareTensor(
   source: Checkpoint,
   signal: AbortSignal | undefined,
 ): Promise<TensorReport> {
+  const { path, format, offset } = tensor
   const errors: Errors = { max: 0, squares: 0, sourceSquares: 0 }
-  const hashes: string[] = []
-  for (const piece of piecesOf(originalOf(tensor, source), tensor.format, tensor.offset)) {
+  const hashes = { source: new Array<string>(), packed: new Array<string>() }
+  for (const piece of piecesOf(originalOf(tensor, source), format, offset)) {
+    const hash = createHash("sha256")
     const chunks = reader.chunks(piece)
     let at = piece.target
     let step = chunks.next()
     for (; !step.done; step = chunks.next()) {
-      at += compare(reader, tensor.path, at, piece, step.value, errors)
+      const expected = reader.floats(piece, step.value)
+      const bytes = matrixBytes(format, step.value.rows, piece.columns)
+      const panels = reader.read({ path, offset: at, bytes }) // the chunk's own bytes are not needed any more
+      hash.update(panels)
+      compare(format, panels, expected, piece.columns, errors)
+      at += bytes
       await breathe(signal)
     }
-    hashes.push(step.value)
+    hashes.source.push(step.value)
+    hashes.packed.push(hash.digest("hex"))
   }
   const { max, squares, sourceSquares } = errors
-  const hash = joinHashes(hashes) === tensor.sourceHash ? "same" : "differs"
+  const packed = joinHashes(hashes.packed) === tensor.packedHash ? "same" : "differs"
+  const hash = joinHashes(hashes.source) === tensor.sourceHash ? "same" : "differs"
+  const areSame = packed === "same" && hash === "same"
   return {
     ...labels(tensor),
+    packed,
     hash,
     maxError: max,
     relativeRms: squares === 0 ? 0 : Math.sqrt(squares / sourceSquares),
-    verdict: hash === "same" && (max === 0 || !tensor.exact) ? "good" : "bad",
+    verdict: areSame && (max === 0 || !tensor.exact) ? "good" : "bad",
   }
 }
 
@@ -91,27 +104,26 @@ function originalOf({ name, path, source, shape }: PackedTensor, checkpoint: Che
   )
 }
 
-/** Decodes every row of a tensor whose source is not there. */
+/** A tensor whose source is not there: its bytes alone. */
 async function checkTensor(
   reader: PieceSource,
   tensor: PackedTensor,
   signal: AbortSignal | undefined,
 ): Promise<TensorReport> {
   const { format, shape, path, offset, bytes } = tensor
-  const columns = shape.at(-1) ?? 1
-  const rows = shape.at(-2) ?? 1
-  const size = matrixBytes(format, rows, columns)
-  const row = new Float32Array(columns)
-  let zero = 0
-  for (let at = 0; at < bytes; at += size) {
-    const matrix = reader.read({ path, offset: offset + at, bytes: size })
-    for (let i = 0; i < rows; i++) {
-      decodeRow(format, matrix, rows, columns, i, row)
-      for (let k = 0; k < columns; k++) zero += row[k] * 0
+  const size = matrixBytes(format, shape.at(-2) ?? 1, shape.at(-1) ?? 1)
+  const hashes: string[] = []
+  for (let matrix = 0; matrix < bytes; matrix += size) {
+    const hash = createHash("sha256")
+    for (let at = matrix; at < matrix + size; at += chunkBytes) {
+      const left = matrix + size - at
+      hash.update(reader.read({ path, offset: offset + at, bytes: Math.min(chunkBytes, left) }))
+      await breathe(signal)
     }
-    await breathe(signal)
+    hashes.push(hash.digest("hex"))
   }
-  return { ...labels(tensor), hash: "no source", verdict: zero === 0 ? "good" : "bad" }
+  const packed = joinHashes(hashes) === tensor.packedHash ? "same" : "differs"
+  return { ...labels(tensor), packed, hash: "no source", verdict: packed === "same" ? "good" : "bad" }
 }
 
 function labels({ name, source, format, exact }: PackedTensor) {
@@ -124,25 +136,20 @@ async function breathe(signal: AbortSignal | undefined): Promise<void> {
   if (signal?.aborted) throw new UserError("cancelled", "verifying was cancelled: run the command again")
 }
 
-/** Adds one chunk's errors; returns how many packed bytes it takes. */
+/** Adds the errors of some rows. */
 function compare(
-  reader: PieceSource,
-  path: string,
-  offset: number,
-  piece: Piece,
-  chunk: Chunk,
+  format: Format,
+  panels: Uint8Array,
+  expected: Float32Array,
+  columns: number,
   errors: Errors,
-): number {
-  const { format, columns } = piece
-  const expected = reader.floats(piece, chunk)
-  const bytes = matrixBytes(format, chunk.rows, columns)
-  const panels = reader.read({ path, offset, bytes }) // the chunk's own bytes are not needed any more
+): void {
+  const rows = expected.length / columns
   const row = new Float32Array(columns)
-  for (let i = 0; i < chunk.rows; i++) {
-    decodeRow(format, panels, chunk.rows, columns, i, row)
+  for (let i = 0; i < rows; i++) {
+    decodeRow(format, panels, rows, columns, i, row)
     addErrors(row, expected.subarray(i * columns, (i + 1) * columns), errors)
   }
-  return bytes
 }
 
 function addErrors(values: Float32Array, expected: Float32Array, errors: Errors): void {
