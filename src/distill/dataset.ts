@@ -1,0 +1,112 @@
+// Step 6. Training text without end: problems of the world, drawn by weight, as packed batches. A batch depends on the
+// seed and its number only, so that a stage goes on at any of them.
+
+import { UserError } from "../util/errors.ts"
+import type { Example } from "./packing.ts"
+import { Packer } from "./packing.ts"
+import type { Mix } from "./recipe.ts"
+import { seedOf, seedOfText } from "./seeds.ts"
+import type { TrainBatch } from "./train/batch.ts"
+import type { Language, Mode, Problem, Split } from "./world/problem.ts"
+import { Random } from "./world/random.ts"
+
+/** The world, or a part of it: problems without end, the same for the same seed. */
+export type Problems = (options: {
+  tasks?: readonly string[]
+  split: Split
+  seed: number
+  languages?: readonly Language[]
+}) => Iterator<Problem>
+
+/** A problem's verified trace as ids, prompt and replies weighed. */
+export type EncodeTrace = (problem: Problem, mode: Mode) => Example
+
+/** So many problems in a row that are all too long mean that no shorter ones exist. */
+const mostSkipped = 2000
+
+export interface Drawn {
+  readonly problem: Problem
+  readonly mode: Mode
+}
+
+/** Problems of a mix with the mode that each is answered in. */
+export function* drawProblems(problems: Problems, mix: Mix, split: Split, seed: number): Generator<Drawn> {
+  const random = new Random(seed)
+  const { languages } = mix
+  const weights = Object.entries(mix.tasks)
+  const total = weights.reduce((sum, [, weight]) => sum + weight, 0)
+  const sources = new Map<string, Iterator<Problem>>()
+  const sourceOf = (task: string) => {
+    const opened = sources.get(task)
+    if (opened) return opened
+    const tasks = task === "" ? undefined : [task]
+    const source = problems({ tasks, split, languages, seed: seedOf(seed, seedOfText(task)) })
+    sources.set(task, source)
+    return source
+  }
+  for (;;) {
+    let target = random.next() * total
+    const chosen = weights.find(([, weight]) => (target -= weight) < 0)
+    const { value: problem, done } = sourceOf((chosen ?? weights.at(-1))?.[0] ?? "").next()
+    if (done) return
+    yield { problem, mode: random.chance(mix.thinking) ? "thinking" : "plain" }
+  }
+}
+
+export class Traces {
+  readonly #problems: Problems
+  readonly #encode: EncodeTrace
+  readonly #mix: Mix
+  readonly #seed: number
+
+  constructor(problems: Problems, encode: EncodeTrace, mix: Mix, seed: number) {
+    this.#problems = problems
+    this.#encode = encode
+    this.#mix = mix
+    this.#seed = seed
+  }
+
+  /** Batch `index`: so many rows, of examples no longer than `maxTokens`. */
+  batch(index: number, rows: number, maxTokens: number): TrainBatch {
+    const packer = new Packer(rows)
+    let skipped = 0
+    for (const { problem, mode } of drawProblems(
+      this.#problems,
+      this.#mix,
+      "train",
+      seedOf(this.#seed, index),
+    )) {
+      const example = this.#encode(problem, mode)
+      skipped = example.ids.length > maxTokens ? skipped + 1 : 0
+      if (skipped > mostSkipped) throw allTooLong(maxTokens)
+      if (skipped === 0) packer.add(example)
+      if (packer.isFull) break
+    }
+    return packer.take()
+  }
+}
+
+/** Batches of a fixed set of examples, drawn at random. */
+export class ExamplePool {
+  readonly #examples: readonly Example[]
+  readonly #seed: number
+
+  constructor(examples: readonly Example[], seed: number) {
+    this.#examples = examples
+    this.#seed = seed
+  }
+
+  batch(index: number, rows: number): TrainBatch {
+    const random = new Random(seedOf(this.#seed, index))
+    const packer = new Packer(rows)
+    while (!packer.isFull) packer.add(random.pick(this.#examples))
+    return packer.take()
+  }
+}
+
+function allTooLong(maxTokens: number): UserError {
+  return new UserError(
+    "bad-argument",
+    `${mostSkipped} problems in a row are longer than ${maxTokens} tokens: raise maxTokens of the curriculum`,
+  )
+}
