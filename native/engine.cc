@@ -40,6 +40,7 @@ struct Run {
   int quantised = -1;  // the tensor whose rows `activations` holds: consumers of one input share them
   int tablesOf = -1;   // the rope whose tables `cos` and `sin` hold
   std::vector<float> cos, sin;
+  Fetch fetch = e.fetchTrial.best;
 
   Run(Engine& engine, const Step& s) : e(engine), step(s), k(*engine.kernels), pool(engine.pool) {}
 
@@ -74,7 +75,7 @@ struct Run {
   // Panels [p0, p1) of one expert's matrix, at most kMaxPanels if there are many rows, over `count` rows: out[panel][row][16].
   void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, const uint8_t* ahead, float* out, int thread) {
     if (kGeometry[w.format].panels)
-      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, ahead, out, scratch(thread));
+      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, fetch, ahead, out, scratch(thread));
     const uint8_t* matrix = w.data + expert * w.expertBytes;
     for (int p = p0; p < p1; p++)
       k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
@@ -345,6 +346,15 @@ struct Run {
     if (quantised == y) quantised = -1;
   }
 
+  // The largest products of a decoded token try the ways of fetching.
+  void tryFetch(const int32_t* a) {
+    const auto begin = std::chrono::steady_clock::now();
+    fetch = e.fetchTrial.next();
+    addExperts(a);
+    e.fetchTrial.took(std::chrono::steady_clock::now() - begin);
+    fetch = e.fetchTrial.best;
+  }
+
   void pickRows(const int32_t* a) {
     for (int r = 0; r < step.rows[a[0]]; r++) memcpy(row(a[0], r), row(a[1], step.logitRows[r]), static_cast<size_t>(step.columns[a[0]]) * 4);
   }
@@ -359,7 +369,7 @@ struct Run {
       case kStoreKv: return storeKv(a);
       case kAttend: return attend(a);
       case kRoute: return route(a);
-      case kAddExperts: return addExperts(a);
+      case kAddExperts: return step.rows[a[0]] == 1 ? tryFetch(a) : addExperts(a);
       case kPickRows: return pickRows(a);
     }
   }

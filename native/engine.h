@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <vector>
+#include "fetch_trial.h"
 #include "kernels.h"
 #include "memory.h"
 #include "pool.h"
@@ -76,6 +77,7 @@ class Engine {
   std::vector<Weight> weights;
   std::vector<Rope> ropes;
   std::vector<std::unique_ptr<KvCache>> caches;
+  FetchTrial fetchTrial;
   Memory arena;       // the step's tensors
   Memory activations;  // one tensor's rows, quantised
   Memory expertRows;   // what flows between the phases of an expert layer

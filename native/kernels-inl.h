@@ -1,6 +1,7 @@
 // Every kernel, written once over the sixteen lanes of a vec_*.h; each isa_*.cc includes it with its own.
 // No order of additions depends on the number of tokens, so a token's result never depends on its batch.
 #pragma once
+#include "exponential-inl.h"
 #include "format.h"
 #include "kernels.h"
 
@@ -108,21 +109,30 @@ template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, in
   return w;
 }
 
-// How far ahead of the loads a panel is fetched: far enough to cover memory latency at full rate.
-constexpr int kPrefetchBytes = 2048;
+// Far enough ahead of the loads to cover memory latency at full rate.
+constexpr int kLinesAhead = 2048, kPagesAhead = 2 * 4096;
+constexpr int kPageHead = 256;
+
+inline void fetchPageHead(const uint8_t* p) {
+  const auto page = (reinterpret_cast<uintptr_t>(p) + kPagesAhead) & ~uintptr_t{4095};
+  for (int i = 0; i < kPageHead; i += 64) prefetchFar(reinterpret_cast<const uint8_t*>(page) + i);
+}
 
 // One panel, one token: weights go from memory through registers once.
-template <int format> void gemv(const uint8_t* panel, int blocks, const ActBlock* x, float* out) {
+template <int format, Fetch fetch> void gemv(const uint8_t* panel, int blocks, const ActBlock* x, float* out) {
   constexpr int bytes = kGeometry[format].bytes, rowBytes = bytes / 16;
   VF acc[16];
 #pragma GCC unroll 16
   for (int r = 0; r < 16; r++) acc[r] = zero();
   for (int b = 0; b < blocks; b++, panel += bytes, x++) {
     const Act act = loadAct<format>(x);
+    if constexpr (fetch == Fetch::kPageHeads) fetchPageHead(panel);
 #pragma GCC unroll 16
     for (int r = 0; r < 16; r++) {
+      if constexpr (fetch == Fetch::kLines) {
 #pragma GCC unroll 5
-      for (int line = r * rowBytes / 64; line < (r + 1) * rowBytes / 64; line++) prefetch(panel + kPrefetchBytes + line * 64);
+        for (int line = r * rowBytes / 64; line < (r + 1) * rowBytes / 64; line++) prefetch(panel + kLinesAhead + line * 64);
+      }
       acc[r] = accumulate<format>(unpackRow<format>(panel, r), act, acc[r]);
     }
   }
@@ -161,12 +171,13 @@ constexpr int kTokenBlock = 64;
 constexpr int kUnpackTokens = 3;
 
 template <int format>
-void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out, uint8_t* scratch) {
+void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch) {
   const int blocks = (columns + kBlock - 1) / kBlock;
   const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
   if (tokens < kUnpackTokens) {
+    const auto product = fetch == Fetch::kLines ? gemv<format, Fetch::kLines> : gemv<format, Fetch::kPageHeads>;
     for (int p = 0; p < panels; p++)
-      for (int t = 0; t < tokens; t++) gemv<format>(first + p * panelBytes, blocks, x[t], out + (p * tokens + t) * 16);
+      for (int t = 0; t < tokens; t++) product(first + p * panelBytes, blocks, x[t], out + (p * tokens + t) * 16);
     return;
   }
   auto* unpacked = reinterpret_cast<RowBlock<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
@@ -192,13 +203,13 @@ void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock*
   }
 }
 
-void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out, uint8_t* scratch) {
+void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch) {
   switch (format) {
-    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, ahead, out, scratch);
-    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, ahead, out, scratch);
-    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, ahead, out, scratch);
-    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, ahead, out, scratch);
-    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, ahead, out, scratch);
+    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
+    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
+    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
+    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
+    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
   }
 }
 
@@ -266,24 +277,6 @@ void normRope(float* head, const float* weight, const float* cos, const float* s
 
 void storeHalfRow(const float* x, int n, uint16_t* out) {
   for (int i = 0; i < n; i += 16) storeHalf16(out + i, load(x + i));
-}
-
-// e^x for x <= 0 to about 1 ulp: 2^n times a polynomial in the rest (Taylor to the 6th order over |r| <= ln 2 / 2).
-inline VF exponential(VF x) {
-  x = maxOf(x, set1(-87.0f));
-  x = minOf(x, set1(87.0f));
-  const VI n = toInt(mul(x, set1(1.44269504088896341f)));
-  const VF nf = toFloat(n);
-  VF r = fnma(nf, set1(0.693359375f), x);  // ln 2 in two parts: the first has few bits, so this is exact
-  r = fnma(nf, set1(-2.12194440e-4f), r);
-  VF p = set1(1.0f / 720.0f);
-  p = fma(p, r, set1(1.0f / 120.0f));
-  p = fma(p, r, set1(1.0f / 24.0f));
-  p = fma(p, r, set1(1.0f / 6.0f));
-  p = fma(p, r, set1(0.5f));
-  p = fma(p, r, set1(1.0f));
-  p = fma(p, r, set1(1.0f));
-  return mul(p, pow2(n));
 }
 
 void siluMultiply(float* gate, const float* up, int n) {

@@ -22,17 +22,21 @@ constexpr int kPageTokens = 128;
 constexpr int kMaxGroup = 16;  // query heads of one key/value head
 constexpr int kMaxTopK = 64;
 
+// How a product of few rows fetches weights ahead: every line, 2 KB before its load; or the head of every page, two
+// pages before, and the rest is left to the processor, which follows a stream within a page but not into the next.
+enum class Fetch { kLines, kPageHeads };
+
 struct Kernels {
   const char* name;
   // x [columns] -> ceil(columns / 256) blocks; the tail is zero.
   void (*quantise)(const float* x, int columns, ActBlock* out);
   // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
   void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
-  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. With many tokens the
-  // same number of bytes from `ahead` are fetched meanwhile: what this thread will most likely read next.
-  // scratch: scratchBytes(columns).
+  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. Few tokens fetch as
+  // `fetch` says; with many the same number of bytes from `ahead` are fetched meanwhile: what this thread will most
+  // likely read next. scratch: scratchBytes(columns).
   void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
-                 const uint8_t* ahead, float* out, uint8_t* scratch);
+                 Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
   void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
                       int tokens, float* out, int outStride);
