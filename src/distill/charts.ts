@@ -1,0 +1,128 @@
+// Numbers in, SVG out, as text that stands inside an HTML page: lines, intervals and heat maps. Colours are the page's
+// variables, so that a chart reads in light and dark.
+
+export interface Line {
+  readonly name: string
+  readonly points: readonly (readonly [x: number, y: number])[]
+}
+
+export interface Interval {
+  readonly name: string
+  readonly value: number
+  readonly low: number
+  readonly high: number
+  /** What is written beside it. */
+  readonly label: string
+  /** Number of its colour. */
+  readonly series: number
+}
+
+const width = 720
+const height = 260
+const margin = { left: 56, right: 12, top: 12, bottom: 34 }
+/** Points of a line: more are not seen. */
+const mostPoints = 400
+
+export function lineChart(lines: readonly Line[], axes: { x: string; y: string }): string {
+  const points = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y))
+  if (points.length === 0) return ""
+  const xMost = Math.max(...points.map(([x]) => x)) || 1
+  const yMost = Math.max(...points.map(([, y]) => y)) || 1
+  const plotWidth = width - margin.left - margin.right
+  const plotHeight = height - margin.top - margin.bottom
+  const xAt = (x: number) => margin.left + (plotWidth * x) / xMost
+  const yAt = (y: number) => margin.top + plotHeight * (1 - y / yMost)
+  const grid = ticks(yMost).map((y) => {
+    const at = yAt(y).toFixed(1)
+    const rule = `<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${at}" y2="${at}"/>`
+    return `${rule}<text x="${margin.left - 6}" y="${at}" dy="4" text-anchor="end">${short(y)}</text>`
+  })
+  const below = ticks(xMost).map(
+    (x) => `<text x="${xAt(x).toFixed(1)}" y="${height - 18}" text-anchor="middle">${short(x)}</text>`,
+  )
+  const drawn = lines.map(({ points }, i) => {
+    const path = thinned(points).map(([x, y]) => `${xAt(x).toFixed(1)},${yAt(y).toFixed(1)}`)
+    return `<polyline class="s${i % 6}" points="${path.join(" ")}"/>`
+  })
+  const names = [
+    `<text x="${width / 2}" y="${height - 3}" text-anchor="middle">${escapeText(axes.x)}</text>`,
+    `<text x="12" y="${height / 2}" text-anchor="middle" transform="rotate(-90 12 ${height / 2})">${escapeText(axes.y)}</text>`,
+  ]
+  return svg(height, [...grid, ...below, ...drawn, ...names]) + legend(lines.map(({ name }) => name))
+}
+
+/** Shares from 0 to 1 with what is known of them. */
+export function intervalChart(intervals: readonly Interval[], series: readonly string[]): string {
+  const [row, left, right] = [22, 190, 150]
+  const xAt = (share: number) => left + (width - left - right) * share
+  const bottom = intervals.length * row + 4
+  const grid = [0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const x = xAt(share).toFixed(1)
+    const rule = `<line class="grid" x1="${x}" x2="${x}" y1="0" y2="${bottom}"/>`
+    return `${rule}<text x="${x}" y="${bottom + 14}" text-anchor="middle">${100 * share} %</text>`
+  })
+  const drawn = intervals.map(({ name, value, low, high, label, series }, i) => {
+    const y = i * row + row / 2
+    return [
+      `<text x="${left - 8}" y="${y}" dy="4" text-anchor="end">${escapeText(name)}</text>`,
+      `<line class="s${series}" x1="${xAt(low).toFixed(1)}" x2="${xAt(high).toFixed(1)}" y1="${y}" y2="${y}"/>`,
+      `<circle class="f${series}" cx="${xAt(value).toFixed(1)}" cy="${y}" r="4"/>`,
+      `<text x="${width - right + 8}" y="${y}" dy="4">${escapeText(label)}</text>`,
+    ].join("")
+  })
+  return svg(bottom + 20, [...grid, ...drawn]) + legend(series)
+}
+
+/** One row per layer, one cell per expert; 1 is an even share. */
+export function heatMap(rows: readonly (readonly number[])[]): string {
+  const columns = Math.max(...rows.map((row) => row.length))
+  const [left, cell] = [64, Math.min(48, (width - 64) / columns)]
+  const most = Math.max(2, ...rows.flat())
+  const cells = rows.flatMap((row, layer) => [
+    `<text x="${left - 8}" y="${layer * cell + cell / 2}" dy="4" text-anchor="end">layer ${layer}</text>`,
+    ...row.map((load, expert) => {
+      const place = `x="${(left + expert * cell).toFixed(1)}" y="${(layer * cell).toFixed(1)}"`
+      const size = `width="${(cell - 1).toFixed(1)}" height="${(cell - 1).toFixed(1)}"`
+      const title = `<title>layer ${layer}, expert ${expert}: ${load.toFixed(2)} of an even share</title>`
+      return `<rect class="f0" ${place} ${size} opacity="${(0.05 + (0.95 * load) / most).toFixed(3)}">${title}</rect>`
+    }),
+  ])
+  return svg(rows.length * cell, cells)
+}
+
+export function escapeText(text: string): string {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;")
+}
+
+function svg(tall: number, parts: readonly string[]): string {
+  return `<svg viewBox="0 0 ${width} ${Math.ceil(tall)}" role="img">${parts.join("")}</svg>`
+}
+
+function legend(names: readonly string[]): string {
+  const keys = names.map((name, i) => `<span><i class="k${i % 6}"></i>${escapeText(name)}</span>`)
+  return `<p class="legend">${keys.join(" ")}</p>`
+}
+
+/** Means of equal stretches, where there are more points than can be seen. */
+function thinned(points: Line["points"]): Line["points"] {
+  const stretch = Math.ceil(points.length / mostPoints)
+  return Array.from({ length: Math.ceil(points.length / stretch) }, (_, i) => {
+    const part = points.slice(i * stretch, (i + 1) * stretch)
+    const mean = (axis: 0 | 1) => part.reduce((sum, point) => sum + point[axis], 0) / part.length
+    return [mean(0), mean(1)] as const
+  })
+}
+
+/** Round numbers from 0 up to the largest, about five of them. */
+function ticks(most: number): number[] {
+  const rough = most / 5
+  const power = 10 ** Math.floor(Math.log10(rough))
+  const step = ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10) * power
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step)
+}
+
+function short(value: number): string {
+  if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`
+  if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`
+  return String(Number(value.toPrecision(3)))
+}
