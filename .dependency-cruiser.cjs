@@ -8,6 +8,7 @@ const steps = [
   ["prepare\\.ts$", "context\\.ts$", "generation-defaults\\.ts$", "stop-strings\\.ts$"],
   ["llm\\.ts$"],
   ["transformers/", "index\\.ts$"],
+  ["distill/"],
   ["cli/"],
 ]
 const at = (places) => `^src/(${places.join("|")})`
@@ -52,8 +53,13 @@ module.exports = {
     ),
     forbid(
       "these-rooms-run-in-a-browser",
-      { path: "^src/(types\\.ts$|tokenizer/|chat/|model/|engine/)" },
+      { path: "^src/(types\\.ts$|tokenizer/|chat/|model/|engine/|distill/world/)" },
       { dependencyTypes: ["core"] },
+    ),
+    forbid(
+      "the-world-knows-nothing-but-types-and-errors",
+      { path: "^src/distill/world/" },
+      { path: "^src/", pathNot: "^src/(distill/world/|types\\.ts$|util/)" },
     ),
     forbid("the-command-line-library-stays-in-cli", { pathNot: ["^src/cli/", tests] }, { path: "commander" }),
     forbid(

@@ -1,0 +1,127 @@
+// Step 6. Facts hidden in text about other things, and questions for some of them: one needle to four, from a few
+// lines to as many tokens as asked for.
+
+import { phrase } from "../phrase.ts"
+import type { Language, Problem, Split } from "../problem.ts"
+import type { Random } from "../random.ts"
+import { problemOf } from "../script.ts"
+import { drawIn } from "../split.ts"
+import { drawDigits } from "../tools/ids.ts"
+import { colours, places } from "../vocabulary.ts"
+import { filler } from "./filler.ts"
+
+export interface RecallOptions {
+  /** About how many tokens of nano's own vocabulary the question has. */
+  readonly targetTokens?: number
+  /** How many values are asked for. */
+  readonly needles?: number
+}
+
+interface Needle {
+  readonly key: string
+  readonly value: string
+}
+
+// Of nano's vocabulary; a test holds the length of what comes out against the tokenizer.
+const charactersPerToken = { en: 3.4, zh: 1.4 }
+
+const facts = {
+  en: ["The code of the {key} is {value}.", "The number of the {key} is {value}.", "Note: {key} is {value}."],
+  zh: ["{key}的密码是{value}。", "{key}的号码是{value}。", "记:{key}是{value}。"],
+}
+const questions = {
+  en: "[What is the code of the {keys}?|Which number belongs to the {keys}?|Give me the code of the {keys}.|What did the text say about the {keys}?]",
+  zh: "[{keys}的密码是什么?|{keys}的号码是多少?|告诉我{keys}的密码。|文中{keys}对应什么?]",
+}
+const openings = {
+  en: "[Read this and remember the codes.|Remember the following text.|Here is a text.|Keep this in mind.|]",
+  zh: "[请读下面的文字并记住密码。|记住以下内容。|下面是一段文字。|]",
+}
+
+export function recallProblem(
+  random: Random,
+  split: Split,
+  language: Language,
+  options: RecallOptions = {},
+): Problem {
+  const asked = options.needles ?? random.pick([1, 1, 2, 3, 4])
+  const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5 * random.next() ** 1.5))
+  const hidden = drawNeedles(random, split, language, asked + random.between(0, 3))
+  const wanted = random.sample(hidden, asked)
+  const keys = wanted.map(({ key }) => key)
+  const question = phrase(random, questions[language], { keys: joined(language, keys) })
+  const values = wanted.map(({ value }) => value).join(", ")
+  return problemOf({
+    task: "recall",
+    language,
+    content: hidden.map(contentOf),
+    messages: [{ role: "user", content: `${textOf(random, language, hidden, tokens)}\n${question}` }],
+    stages: [
+      {
+        kind: "say",
+        thought: wanted.map(({ key, value }) => `${key}: ${value}`).join("\n"),
+        text: language === "en" ? `${values}.` : `${values}。`,
+        check: inOrder(wanted.map(({ value }) => value)),
+      },
+    ],
+  })
+}
+
+/** Distinct keys; what decides the split is each key with its value. */
+function drawNeedles(random: Random, split: Split, language: Language, count: number): Needle[] {
+  const used = new Set<string>()
+  return Array.from({ length: count }, () => {
+    const needle = drawIn(
+      split,
+      random,
+      (r) => ({ key: drawKey(r, language, used), value: drawDigits(r, 4) }),
+      contentOf,
+    )
+    used.add(needle.key)
+    return needle
+  })
+}
+
+function drawKey(random: Random, language: Language, used: ReadonlySet<string>): string {
+  for (;;) {
+    const place = random.pick(places[language])
+    const colour = random.pick(colours[language])
+    const key = language === "en" ? `${colour} ${place}` : `${colour}${place}`
+    if (!used.has(key)) return key
+  }
+}
+
+function textOf(random: Random, language: Language, needles: readonly Needle[], tokens: number): string {
+  const form = random.pick(facts[language])
+  const said = needles.map(({ key, value }) => phrase(random, form, { key, value }))
+  const opening = phrase(random, openings[language])
+  const space = language === "en" ? " " : ""
+  const sentences: string[] = []
+  const characters = tokens * charactersPerToken[language] - said.join("").length - opening.length
+  for (let length = 0; length < characters; length += sentences[sentences.length - 1].length + space.length)
+    sentences.push(filler(random, language))
+  for (const fact of said) sentences.splice(random.between(0, sentences.length), 0, fact)
+  return (opening === "" ? "" : opening + space) + sentences.join(space)
+}
+
+/** The values in the order they were asked for, and no other number. */
+function inOrder(values: readonly string[]) {
+  return (content: string) => {
+    const got = content.match(/\d+/g) ?? []
+    return got.join() === values.join()
+      ? undefined
+      : `the answer gives ${got.join(", ")}, ${values.join(", ")} is right`
+  }
+}
+
+function contentOf({ key, value }: Needle): string {
+  return `needle:${key}=${value}`
+}
+
+function joined(language: Language, keys: readonly string[]): string {
+  if (keys.length === 1) return keys[0]
+  const [last, ...rest] = [...keys].reverse()
+  return language === "en"
+    ? `${rest.reverse().join(", the ")} and the ${last}`
+    : `${rest.reverse().join("、")}和${last}`
+}
