@@ -35,9 +35,9 @@ const requests = {
 }
 
 export function jsonProblem(random: Random, split: Split, language: Language): Problem {
-  const fields = random.sample(Object.keys(keys) as Field[], random.between(2, 4))
-  const contentOf = (chosen: readonly string[]) => `schema:${chosen.join()}`
-  const chosen = drawIn(split, random, (r) => fields.map((field) => r.pick(keys[field])), contentOf)
+  const schemaFields = drawIn(split, random, drawFields, contentOf)
+  const fields = schemaFields.map(({ field }) => field)
+  const chosen = schemaFields.map(({ key }) => key)
   const values: Record<Field, string | number> = {
     name: random.pick(names[language]),
     age: random.between(5, 90),
@@ -52,7 +52,7 @@ export function jsonProblem(random: Random, split: Split, language: Language): P
   return problemOf({
     task: "dialogue",
     language,
-    content: [contentOf(chosen)],
+    content: [contentOf(schemaFields)],
     messages: [{ role: "user", content: `${sentence}\n${request}` }],
     stages: [
       {
@@ -63,6 +63,20 @@ export function jsonProblem(random: Random, split: Split, language: Language): P
       },
     ],
   })
+}
+
+interface SchemaField {
+  readonly field: Field
+  readonly key: string
+}
+
+function drawFields(random: Random): SchemaField[] {
+  const fields = random.sample(Object.keys(keys) as Field[], random.between(2, 4)) // the keys of a const table
+  return fields.map((field) => ({ field, key: random.pick(keys[field]) }))
+}
+
+function contentOf(fields: readonly SchemaField[]): string {
+  return `schema:${fields.map(({ key }) => key).join()}`
 }
 
 function written(object: Readonly<Record<string, Json>>): string {
