@@ -12,10 +12,10 @@
     "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c++20", "/fp:precise"], "Optimization": 2}}
   },
   "targets": [
-    {"target_name": "isa_scalar", "type": "static_library", "sources": ["native/isa_scalar.cc"]},
+    {"target_name": "isa_scalar", "type": "static_library", "sources": ["native/isa_scalar.cc", "native/train_scalar.cc"]},
     {
       "target_name": "a3b",
-      "sources": ["native/addon.cc", "native/engine.cc", "native/dispatch.cc"],
+      "sources": ["native/addon.cc", "native/engine.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
       "dependencies": ["isa_scalar"],
       "conditions": [["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512"]}]]
     }
@@ -26,7 +26,7 @@
         {
           "target_name": "isa_avx2",
           "type": "static_library",
-          "sources": ["native/isa_avx2.cc"],
+          "sources": ["native/isa_avx2.cc", "native/train_avx2.cc"],
           "cflags_cc": ["-mavx2", "-mfma", "-mf16c"],
           "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mavx2", "-mfma", "-mf16c"]},
           "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX2"]}}
@@ -34,7 +34,7 @@
         {
           "target_name": "isa_avx512",
           "type": "static_library",
-          "sources": ["native/isa_avx512.cc"],
+          "sources": ["native/isa_avx512.cc", "native/train_avx512.cc"],
           # GCC 12's own AVX-512 headers trip its uninitialised-value warnings.
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
                         "-Wno-uninitialized", "-Wno-maybe-uninitialized"],

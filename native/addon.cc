@@ -6,6 +6,7 @@
 #include <string>
 #include "engine.h"
 #include "format.h"
+#include "train_addon.h"
 
 namespace {
 
@@ -303,5 +304,6 @@ NAPI_MODULE_INIT() {
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.call, nullptr, &value);
     napi_set_named_property(env, exports, f.name, value);
   }
+  addTrainFunctions(env, exports);
   return exports;
 }

@@ -1,0 +1,13 @@
+// The training kernels on the lanes of vec_avx512.h; compiled with that set's flags, and kept free of shared inline code.
+#include "vec_avx512.h"
+namespace {
+constexpr int kTileRows = 8, kTileVectors = 2;
+}
+#include "gemm_x86.h"
+#include "gemm-inl.h"
+#include "train-inl.h"
+#include "train_attention-inl.h"
+
+extern const TrainKernels kTrainAvx512;
+constexpr TrainKernels table = trainKernels("avx512");
+const TrainKernels kTrainAvx512 = table;
