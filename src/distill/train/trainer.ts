@@ -13,7 +13,7 @@ import type { Ops, Values } from "./ops.ts"
 import { Parameters } from "./parameters.ts"
 import { readState, writeState, type Rules } from "./state.ts"
 
-export type { Rules }
+export type { Rules, StepReport }
 
 export const defaultRules: Rules = {
   beta1: 0.9,
