@@ -22,8 +22,10 @@ interface Needle {
   readonly value: string
 }
 
-// Of nano's vocabulary; a test holds the length of what comes out against the tokenizer.
-const charactersPerToken = { en: 3.4, zh: 1.4 }
+// Of nano's vocabulary, where digits are tokens of their own; a test holds the outcome against the tokenizer.
+const charactersPerToken = { filler: { en: 4.5, zh: 2.8 }, facts: { en: 2.7, zh: 1.5 } }
+/** The turn's own tokens. */
+const frameTokens = 10
 
 const facts = {
   en: ["The code of the {key} is {value}.", "The number of the {key} is {value}.", "Note: {key} is {value}."],
@@ -45,7 +47,7 @@ export function recallProblem(
   options: RecallOptions = {},
 ): Problem {
   const asked = options.needles ?? random.pick([1, 1, 2, 3, 4])
-  const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5 * random.next() ** 1.5))
+  const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next() ** 1.5))
   const hidden = drawNeedles(random, split, language, asked + random.between(0, 3))
   const wanted = random.sample(hidden, asked)
   const keys = wanted.map(({ key }) => key)
@@ -55,7 +57,9 @@ export function recallProblem(
     task: "recall",
     language,
     content: hidden.map(contentOf),
-    messages: [{ role: "user", content: `${textOf(random, language, hidden, tokens)}\n${question}` }],
+    messages: [
+      { role: "user", content: `${textOf(random, language, hidden, tokens, question)}\n${question}` },
+    ],
     stages: [
       {
         kind: "say",
@@ -91,13 +95,21 @@ function drawKey(random: Random, language: Language, used: ReadonlySet<string>):
   }
 }
 
-function textOf(random: Random, language: Language, needles: readonly Needle[], tokens: number): string {
+/** Facts at random places among as much filler as the wanted length leaves room for. */
+function textOf(
+  random: Random,
+  language: Language,
+  needles: readonly Needle[],
+  tokens: number,
+  question: string,
+): string {
   const form = random.pick(facts[language])
   const said = needles.map(({ key, value }) => phrase(random, form, { key, value }))
   const opening = phrase(random, openings[language])
   const space = language === "en" ? " " : ""
   const sentences: string[] = []
-  const characters = tokens * charactersPerToken[language] - said.join("").length - opening.length
+  const dense = (said.join("") + opening + question).length / charactersPerToken.facts[language]
+  const characters = (tokens - frameTokens - dense) * charactersPerToken.filler[language]
   for (let length = 0; length < characters; length += sentences[sentences.length - 1].length + space.length)
     sentences.push(filler(random, language))
   for (const fact of said) sentences.splice(random.between(0, sentences.length), 0, fact)
