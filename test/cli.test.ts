@@ -11,7 +11,7 @@ import { tinyGguf } from "./tiny-gguf.ts"
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string }
 
-const commands = "chat run pull pack list rm verify inspect logits plan bench doctor".split(" ")
+const commands = "chat run pull pack list rm verify inspect logits distill plan bench doctor".split(" ")
 
 let installed: Installed
 const a3b: Installed["run"] = (args, options) => installed.run(args, options)
@@ -49,6 +49,7 @@ describe("help", () => {
         verify          check a packed model against its source
         inspect         show a model's modules, config and tensors
         logits          print the logits after each of some token ids
+        distill         train a small model as a recipe says
 
       Machine:
         plan            tell whether a model fits in memory

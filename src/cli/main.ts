@@ -41,6 +41,11 @@ const entries: Record<string, Entry> = {
     summary: "print the logits after each of some token ids",
     load: () => import("./logits.ts"),
   },
+  distill: {
+    group: models,
+    summary: "train a small model as a recipe says",
+    load: () => import("./distill.ts"),
+  },
   plan: { group: machine, summary: "tell whether a model fits in memory", load: () => import("./plan.ts") },
   bench: { group: machine, summary: "measure the speed of a model", load: () => import("./bench.ts") },
   doctor: {

@@ -26,8 +26,8 @@ const mostPoints = 400
 export function lineChart(lines: readonly Line[], axes: { x: string; y: string }): string {
   const points = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y))
   if (points.length === 0) return ""
-  const xMost = Math.max(...points.map(([x]) => x)) || 1
-  const yMost = Math.max(...points.map(([, y]) => y)) || 1
+  const xMost = points.reduce((most, [x]) => Math.max(most, x), 0) || 1
+  const yMost = points.reduce((most, [, y]) => Math.max(most, y), 0) || 1
   const plotWidth = width - margin.left - margin.right
   const plotHeight = height - margin.top - margin.bottom
   const xAt = (x: number) => margin.left + (plotWidth * x) / xMost

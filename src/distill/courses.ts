@@ -39,7 +39,8 @@ export interface Surroundings {
 }
 
 export function tracesCourse(stage: TracesStage, seed: number, { problems, encode }: Surroundings): Course {
-  const traces = new Traces(problems, encode, stage.mix, seed)
+  const { mix, promptWeight } = stage
+  const traces = new Traces({ problems, encode, mix, promptWeight, seed })
   return {
     rounds: 0,
     state: "resumable",

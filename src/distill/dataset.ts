@@ -7,19 +7,15 @@ import { Packer } from "./packing.ts"
 import type { Mix } from "./recipe.ts"
 import { seedOf, seedOfText } from "./seeds.ts"
 import type { TrainBatch } from "./train/batch.ts"
-import type { Language, Mode, Problem, Split } from "./world/problem.ts"
+import type { Mode, Problem, Split } from "./world/problem.ts"
 import { Random } from "./world/random.ts"
+import type { ProblemOptions } from "./world/world.ts"
 
 /** The world, or a part of it: problems without end, the same for the same seed. */
-export type Problems = (options: {
-  tasks?: readonly string[]
-  split: Split
-  seed: number
-  languages?: readonly Language[]
-}) => Iterator<Problem>
+export type Problems = (options: ProblemOptions) => Iterator<Problem>
 
-/** A problem's verified trace as ids, prompt and replies weighed. */
-export type EncodeTrace = (problem: Problem, mode: Mode) => Example
+/** A problem's trace as one text or several; what the assistant did not write has the weight given. */
+export type EncodeTrace = (problem: Problem, mode: Mode, promptWeight: number) => readonly Example[]
 
 /** So many problems in a row that are all too long mean that no shorter ones exist. */
 const mostSkipped = 2000
@@ -53,33 +49,31 @@ export function* drawProblems(problems: Problems, mix: Mix, split: Split, seed: 
   }
 }
 
-export class Traces {
-  readonly #problems: Problems
-  readonly #encode: EncodeTrace
-  readonly #mix: Mix
-  readonly #seed: number
+export interface TracesOptions {
+  readonly problems: Problems
+  readonly encode: EncodeTrace
+  readonly mix: Mix
+  readonly promptWeight: number
+  readonly seed: number
+}
 
-  constructor(problems: Problems, encode: EncodeTrace, mix: Mix, seed: number) {
-    this.#problems = problems
-    this.#encode = encode
-    this.#mix = mix
-    this.#seed = seed
+export class Traces {
+  readonly #options: TracesOptions
+
+  constructor(options: TracesOptions) {
+    this.#options = options
   }
 
   /** Batch `index`: so many rows, of examples no longer than `maxTokens`. */
   batch(index: number, rows: number, maxTokens: number): TrainBatch {
+    const { problems, encode, mix, promptWeight, seed } = this.#options
     const packer = new Packer(rows)
     let skipped = 0
-    for (const { problem, mode } of drawProblems(
-      this.#problems,
-      this.#mix,
-      "train",
-      seedOf(this.#seed, index),
-    )) {
-      const example = this.#encode(problem, mode)
-      skipped = example.ids.length > maxTokens ? skipped + 1 : 0
+    for (const { problem, mode } of drawProblems(problems, mix, "train", seedOf(seed, index))) {
+      const examples = encode(problem, mode, promptWeight)
+      skipped = examples.some(({ ids }) => ids.length > maxTokens) ? skipped + 1 : 0
       if (skipped > mostSkipped) throw allTooLong(maxTokens)
-      if (skipped === 0) packer.add(example)
+      if (skipped === 0) for (const example of examples) packer.add(example)
       if (packer.isFull) break
     }
     return packer.take()

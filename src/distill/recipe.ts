@@ -5,7 +5,9 @@ import type { RawConfig } from "../model/config.ts"
 import type { Json } from "../types.ts"
 import { UserError, messageOf } from "../util/errors.ts"
 import { Fields } from "./fields.ts"
-import type { Language, Mode } from "./world/problem.ts"
+import type { Language, Mode, Problem } from "./world/problem.ts"
+import type { RecallOptions } from "./world/talk/recall.ts"
+import { taskNames } from "./world/world.ts"
 
 export type Role = "teacher" | "student"
 /** How long a stage lasts: a number of tokens makes it repeatable, minutes make it comparable. */
@@ -74,14 +76,18 @@ export type Stage = TracesStage | OffPolicyStage | OnPolicyStage
 
 export interface EvaluationSet {
   readonly name: string
-  readonly tasks: readonly string[]
+  /** Drawn from the world's held-out part, or the questions written by hand. */
+  readonly source: "world" | "hand-written"
+  /** All of the world's where left out. */
+  readonly tasks?: readonly string[]
   readonly modes: readonly Mode[]
   readonly languages: readonly Language[]
-  readonly faults: "any" | "none" | "injected"
+  /** For the tool tasks; both kinds where left out. */
+  readonly faults?: Problem["faults"]
   readonly problems: number
   readonly sampling: SamplingPlan
-  /** Only prompts of so many tokens. */
-  readonly promptTokens: { readonly least: number; readonly most: number }
+  /** For the recall task: about how many tokens the prompt has, and how many values are asked for. */
+  readonly recall: RecallOptions
 }
 
 export interface Recipe {
@@ -99,6 +105,8 @@ export interface Recipe {
     readonly ways: Readonly<Record<string, readonly Stage[]>>
   }
   readonly evaluation: readonly EvaluationSet[]
+  /** Whether the student is measured once more with its weights in four bits. */
+  readonly quantised: "measured" | "left out"
   readonly checkpointMinutes: number
   readonly precision: "bf16" | "fp8"
 }
@@ -116,6 +124,7 @@ export function parseRecipe(text: string, file: string): Recipe {
     stages: fields.list("stages", readStage),
     ...(fields.has("arms") && { arms: readArms(fields.object("arms")) }),
     evaluation: fields.list("evaluation", readSet),
+    quantised: fields.choice("quantised", ["measured", "left out"], "left out"),
     checkpointMinutes: fields.number("checkpointMinutes", { least: 0, most: 1e3, otherwise: 5 }),
     precision: fields.choice("precision", ["bf16", "fp8"], "bf16"),
   }
@@ -191,6 +200,8 @@ function readMix(fields: Fields): Mix {
   const tasks: Record<string, number> = {}
   if (fields.has("tasks")) {
     const weights = fields.object("tasks")
+    const unknown = weights.names.find((task) => !taskNames.includes(task))
+    if (unknown !== undefined) throw weights.refuse(unknown, `one of these instead: ${taskNames.join(", ")}`)
     for (const task of weights.names) tasks[task] = weights.number(task, { least: 0, most: 1e6 })
   }
   const thinking = fields.number("thinking", { least: 0, most: 1, otherwise: 0.5 })
@@ -258,15 +269,18 @@ function readSampling(fields: Fields, temperature: number): SamplingPlan {
 function readSet(fields: Fields): EvaluationSet {
   const set: EvaluationSet = {
     name: fields.text("name"),
-    tasks: fields.texts("tasks"),
+    source: fields.choice("source", ["world", "hand-written"], "world"),
+    ...(fields.has("tasks") && { tasks: fields.texts("tasks", taskNames) }),
     modes: fields.texts("modes", ["thinking", "plain"]),
     languages: readLanguages(fields),
-    faults: fields.choice("faults", ["any", "none", "injected"], "any"),
-    problems: fields.whole("problems", { least: 1, most: 1e6 }),
+    ...(fields.has("faults") && { faults: fields.choice("faults", ["none", "injected"] as const) }),
+    problems: fields.whole("problems", { least: 1, most: 1e6, otherwise: 50 }),
     sampling: readSampling(fields.object("sampling"), 0),
-    promptTokens: {
-      least: fields.whole("leastPromptTokens", { least: 0, most: 1 << 20, otherwise: 0 }),
-      most: fields.whole("mostPromptTokens", { least: 1, most: 1 << 20, otherwise: 1 << 20 }),
+    recall: {
+      ...(fields.has("recallTokens") && {
+        targetTokens: fields.whole("recallTokens", { least: 16, most: 1 << 20 }),
+      }),
+      ...(fields.has("needles") && { needles: fields.whole("needles", { least: 1, most: 4 }) }),
     },
   }
   fields.end()

@@ -190,7 +190,11 @@ function stagesTable(steps: readonly StepRecord[]): Table {
 
 function byUnit(steps: readonly StepRecord[]): Map<string, StepRecord[]> {
   const units = new Map<string, StepRecord[]>()
-  for (const step of steps) units.set(step.unit, [...(units.get(step.unit) ?? []), step])
+  for (const step of steps) {
+    const records = units.get(step.unit)
+    if (records) records.push(step)
+    else units.set(step.unit, [step])
+  }
   return units
 }
 

@@ -55,7 +55,7 @@ export async function sampleTeacher(
 function examplesOf(rollout: Rollout, { problem, mode }: Task, encode: Surroundings["encode"]): Example[] {
   if (rollout.texts.length > 0)
     return rollout.texts.map(({ ids, written }) => ({ ids, weights: Float32Array.from(written) }))
-  return [encode({ ...problem, trace: () => rollout.messages }, mode)]
+  return [...encode({ ...problem, trace: () => rollout.messages }, mode, 0)]
 }
 
 /** In the tasks' order, whatever order they came in. */

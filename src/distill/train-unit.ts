@@ -1,25 +1,20 @@
 // Step 6. One stage of one model: lessons in, optimiser steps, a journal entry for each and a checkpoint now and then
 // out. Goes on from the latest checkpoint. Knows budgets and rates; never where lessons come from.
 
+import { join } from "node:path"
 import { setImmediate as turn } from "node:timers/promises"
 import { UserError } from "../util/errors.ts"
 import type { Course } from "./courses.ts"
 import type { Stage } from "./recipe.ts"
 import type { Place, RunFolder } from "./run-folder.ts"
-import type { StepReport, TrainBatch } from "./train/batch.ts"
+import type { StepReport, Trainer } from "./train/trainer.ts"
 import type { Unit } from "./units.ts"
 
 /** What a stage asks of the model that it trains. */
-export interface Learner {
-  step(batch: TrainBatch, options: { learningRate: number }): Promise<StepReport> | StepReport
-  distil(
-    batch: TrainBatch,
-    teacherLogits: Float32Array,
-    mix: number,
-    options: { learningRate: number },
-  ): Promise<StepReport> | StepReport
-  save(folder: string): Promise<void> | void
-}
+export type Learner = Pick<Trainer, "step" | "distil" | "save">
+
+/** Beside a model's checkpoints: [layers][experts] of its latest stage's last step. */
+export const loadFile = "expert-load.json"
 
 export interface TrainingProgress {
   readonly unit: string
@@ -49,6 +44,7 @@ export async function trainUnit(
   const save = (place: Place) => folder.saveCheckpoint(trainee.name, place, (path) => learner.save(path))
   let place = folder.placeOf(trainee.name)
   let savedAt = performance.now()
+  let load: StepReport["load"] | undefined
   for (let share = shareDone(stage, place); share < 1; share = shareDone(stage, place)) {
     if (signal?.aborted) {
       if (course.state === "resumable") await save(place)
@@ -69,6 +65,7 @@ export async function trainUnit(
     const counts = { step: place.steps, tokens: place.tokens, seconds }
     folder.record({ unit: unit.name, ...counts, loss, auxiliary, gradientNorm, learningRate })
     onProgress?.(progressOf(unit, place, loss))
+    load = report.load
     if (course.state === "resumable" && performance.now() - savedAt >= 60_000 * checkpointMinutes) {
       await save(place)
       savedAt = performance.now()
@@ -76,15 +73,22 @@ export async function trainUnit(
     // Lets signals and timers in between steps.
     await turn()
   }
+  if (load) folder.write(join(trainee.name, loadFile), JSON.stringify(load.map(sharesOf)))
   await save({ index: unit.index + 1, steps: 0, tokens: 0, seconds: 0, rounds: 0 })
+}
+
+/** How much of an even share each expert got. */
+function sharesOf(rows: Int32Array): number[] {
+  const even = rows.reduce((sum, count) => sum + count, 0) / rows.length
+  return Array.from(rows, (count) => count / even)
 }
 
 async function learn(learner: Learner, course: Course, stage: Stage, place: Place, learningRate: number) {
   const { batch, teacherLogits } = await course.next(place.steps, shareDone(stage, place))
   const report =
     teacherLogits && stage.kind === "on-policy"
-      ? await learner.distil(batch, teacherLogits, stage.klMix, { learningRate })
-      : await learner.step(batch, { learningRate })
+      ? learner.distil(batch, teacherLogits, stage.klMix, { learningRate })
+      : learner.step(batch, { learningRate })
   return { report, tokens: batch.ids.length }
 }
 

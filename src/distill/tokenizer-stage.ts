@@ -1,0 +1,55 @@
+// Step 6. The run's tokenizer: trained once on the world's text and kept as files, then opened to encode traces. Knows
+// the world's template; never models.
+
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { readFormat } from "../chat/format.ts"
+import { ChatTemplate } from "../chat/template.ts"
+import { loadTokenizer } from "../tokenizer/tokenizer.ts"
+import { readTokenizerFiles } from "../weights/files.ts"
+import { trainOnProblems } from "./bpe-corpus.ts"
+import type { EncodeTrace } from "./dataset.ts"
+import type { Recipe } from "./recipe.ts"
+import type { RunFolder } from "./run-folder.ts"
+import { seedOf } from "./seeds.ts"
+import { writeTokenizer } from "./tokenizer-files.ts"
+import { encodeTrace } from "./world/conversation.ts"
+import { nanoTemplate } from "./world/template.ts"
+import { problems } from "./world/world.ts"
+
+/** The run's tokenizer, as a folder in its own. */
+export const tokenizerFolder = "tokenizer"
+/** How replies are drawn where a request does not say: the likeliest token, for the world has right answers. */
+const drawing = { temperature: 0, topP: 1, topK: 0 }
+
+export interface RunTokenizer {
+  /** Number of ids. */
+  readonly size: number
+  readonly encode: EncodeTrace
+}
+
+export async function openTokenizer(folder: RunFolder, recipe: Recipe): Promise<RunTokenizer> {
+  if (!folder.has(tokenizerFolder)) await makeTokenizer(folder, recipe)
+  const files = readTokenizerFiles(folder.at(tokenizerFolder))
+  const tokenizer = loadTokenizer(files)
+  const { template } = readFormat(files)
+  return {
+    size: tokenizer.size,
+    encode: (problem, mode, promptWeight) =>
+      encodeTrace(tokenizer, template, problem, mode, { promptWeight }),
+  }
+}
+
+async function makeTokenizer(folder: RunFolder, { tokenizer, seed, models }: Recipe): Promise<void> {
+  const bpe = trainOnProblems({
+    problems: problems({ split: "train", seed: seedOf(seed, 3) }),
+    numProblems: tokenizer.problems,
+    template: ChatTemplate.compile(nanoTemplate),
+    vocabulary: tokenizer.vocabulary,
+  })
+  const maxPositions = Number(models.student.max_position_embeddings)
+  const files = writeTokenizer(bpe, { chatTemplate: nanoTemplate, maxPositions, ...drawing })
+  await folder.writeFolder(tokenizerFolder, (path) => {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text)
+  })
+}
