@@ -30,8 +30,8 @@ export const ageLater: WordKind = {
     return {
       question: phrase(random, pattern, { a, b, knownAge, older, years }),
       steps: [
-        `${b}${language === "en" ? ": " : ":"}${known === "younger" ? add(age, older) : subtract(age + older, older)}`,
-        `${language === "en" ? "later: " : "以后:"}${add(asked, years)}`,
+        `${b}: ${known === "younger" ? add(age, older) : subtract(age + older, older)}`,
+        `${language === "en" ? "later" : "以后"}: ${add(asked, years)}`,
       ],
       says: language === "en" ? `${b} will be ${asked + years}.` : `${b}${asked + years}岁。`,
       answer: asked + years,
@@ -62,9 +62,9 @@ export const ageTimes: WordKind = {
     return {
       question: phrase(random, pattern, { a, b, word, times, sum, name }),
       steps: [
-        `${language === "en" ? "parts: " : "份数:"}${add(times, 1)}`,
-        `${b}${language === "en" ? ": " : ":"}${divide(sum, times + 1)}`,
-        ...(asked === "older" ? [`${a}${language === "en" ? ": " : ":"}${multiply(age, times)}`] : []),
+        `${language === "en" ? "parts" : "份数"}: ${add(times, 1)}`,
+        `${b}: ${divide(sum, times + 1)}`,
+        ...(asked === "older" ? [`${a}: ${multiply(age, times)}`] : []),
       ],
       says: language === "en" ? `${name} is ${answer}.` : `${name}${answer}岁。`,
       answer,

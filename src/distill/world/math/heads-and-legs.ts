@@ -76,54 +76,53 @@ function pairs(random: Random, less: number, more: number, most: number): number
   return [few + many, less * few + more * many, less, more]
 }
 
-/** As if all were of the kind with less: what is too much then is the other kind's surplus. */
+type Asked = "few" | "many" | "both"
+
 function solve(random: Random, language: Language, numbers: readonly number[], setting: Setting): Worded {
   const [things, total, less, more] = numbers
-  const numMany = (total - less * things) / (more - less)
-  const numFew = things - numMany
   const { few, many, unit } = setting
-  const asked = random.pick(["few", "few", "many", "many", "both"] as const)
-  const extra = total - less * things
-  const steps = [
-    language === "en" ? `all ${few}: ${multiply(things, less)}` : `全是${few}:${multiply(things, less)}`,
-    `${language === "en" ? "extra: " : "多出:"}${subtract(total, less * things)}`,
-    ...(more - less > 1
-      ? [subtract(more, less), `${many}${language === "en" ? ": " : ":"}${divide(extra, more - less)}`]
-      : [`${many}${language === "en" ? ": " : ":"}${extra}`]),
-    ...(asked === "many" ? [] : [`${few}${language === "en" ? ": " : ":"}${subtract(things, numMany)}`]),
-  ]
-  const values = {
-    few,
-    many,
-    unit,
-    things,
-    total,
-    less,
-    more,
-    name: random.pick(names[language]),
-    asked: asked === "many" ? many : few,
-  }
+  const asked = random.pick<Asked>(["few", "few", "many", "many", "both"])
   const [first, second] = random.shuffle([few, many])
-  const story = phrase(random, setting.story, { ...values, first, second })
-  const question = phrase(random, questions[language][asked === "both" ? "both" : "one"], values)
+  const name = random.pick(names[language])
+  const story = phrase(random, setting.story, { things, total, name, first, second })
+  const pattern = questions[language][asked === "both" ? "both" : "one"]
+  const question = phrase(random, pattern, { few, many, unit, asked: asked === "many" ? many : few })
+  const numMany = (total - less * things) / (more - less)
   return {
     question: language === "en" ? `${story} ${question}` : story + question,
-    steps,
-    ...answerOf(language, setting, asked, numFew, numMany),
+    steps: stepsOf(language, numbers, setting, asked),
+    ...answerOf(language, setting, asked, things - numMany, numMany),
   }
+}
+
+/** As if all were of the kind with less: what is too much then is the other kind's surplus. */
+function stepsOf(
+  language: Language,
+  [things, total, less, more]: readonly number[],
+  { few, many }: Setting,
+  asked: Asked,
+): string[] {
+  const extra = total - less * things
+  const surplus = more - less
+  return [
+    `${language === "en" ? "all " : "全是"}${few}: ${multiply(things, less)}`,
+    `${language === "en" ? "extra" : "多出"}: ${subtract(total, less * things)}`,
+    ...(surplus > 1 ? [subtract(more, less), `${many}: ${divide(extra, surplus)}`] : [`${many}: ${extra}`]),
+    ...(asked === "many" ? [] : [`${few}: ${subtract(things, extra / surplus)}`]),
+  ]
 }
 
 function answerOf(
   language: Language,
   { few, many, unit }: Setting,
-  asked: "few" | "many" | "both",
+  asked: Asked,
   numFew: number,
   numMany: number,
 ): Pick<Worded, "says" | "answer"> {
   const part = (count: number, kind: string) =>
     language === "en" ? `${count} ${kind}` : `${kind}${count}${unit}`
   if (asked === "both") {
-    const says = [part(numFew, few), part(numMany, many)].join(language === "en" ? " and " : ",")
+    const says = [part(numFew, few), part(numMany, many)].join(language === "en" ? " and " : "，")
     return {
       says: language === "en" ? `There are ${says}.` : `${says}。`,
       answer: `${numFew}, ${numMany}`,

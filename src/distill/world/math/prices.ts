@@ -30,8 +30,8 @@ export const change: WordKind = {
     return {
       question: phrase(random, pattern, { name, count, many, one, price, unit, paid }),
       steps: [
-        `${language === "en" ? "cost: " : "花费:"}${multiply(price, count)}`,
-        `${language === "en" ? "change: " : "找回:"}${subtract(paid, count * price)}`,
+        `${language === "en" ? "cost" : "花费"}: ${multiply(price, count)}`,
+        `${language === "en" ? "change" : "找回"}: ${subtract(paid, count * price)}`,
       ],
       says: language === "en" ? `The change is ${answer}.` : `找回${answer}${unit}。`,
       answer,
@@ -72,9 +72,9 @@ export const totalCost: WordKind = {
     return {
       question: phrase(random, pattern, values),
       steps: [
-        `${a.many}${language === "en" ? ": " : ":"}${multiply(priceA, countA)}`,
-        `${b.many}${language === "en" ? ": " : ":"}${multiply(priceB, countB)}`,
-        `${language === "en" ? "total: " : "一共:"}${add(countA * priceA, countB * priceB)}`,
+        `${a.many}: ${multiply(priceA, countA)}`,
+        `${b.many}: ${multiply(priceB, countB)}`,
+        `${language === "en" ? "total" : "一共"}: ${add(countA * priceA, countB * priceB)}`,
       ],
       says: language === "en" ? `The total is ${answer}.` : `一共${answer}${unit}。`,
       answer,
@@ -100,8 +100,8 @@ export const unitPrice: WordKind = {
     return {
       question: phrase(random, pattern, { count, many, total, unit, wanted }),
       steps: [
-        `${language === "en" ? "one: " : "一个:"}${divide(total, count)}`,
-        `${wanted}${language === "en" ? ": " : "个:"}${multiply(each, wanted)}`,
+        `${language === "en" ? "one" : "一个"}: ${divide(total, count)}`,
+        `${wanted}${language === "en" ? "" : "个"}: ${multiply(each, wanted)}`,
       ],
       says:
         language === "en" ? `They cost ${each * wanted} ${unit}.` : `${wanted}个${each * wanted}${unit}。`,

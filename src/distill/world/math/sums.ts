@@ -77,7 +77,7 @@ export const sumAndDifference: WordKind = {
         : [subtract(sum, difference), divide(2 * small, 2)]
     return {
       question: phrase(random, story.text, { ...given, asked: whose }),
-      steps: [`${language === "en" ? "twice: " : "两倍:"}${doubled[0]}`, doubled[1]],
+      steps: [`${language === "en" ? "twice" : "两倍"}: ${doubled[0]}`, doubled[1]],
       says: language === "en" ? `The answer is ${answer}.` : `答案是${answer}。`,
       answer,
     }

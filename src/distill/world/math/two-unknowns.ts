@@ -30,9 +30,9 @@ export const priceOfOther: WordKind = {
     return {
       question: phrase(random, pattern, { basket, total, a: a.one, b: b.one, price: priceA }),
       steps: [
-        `${a.many}${language === "en" ? ": " : ":"}${multiply(priceA, countA)}`,
-        `${b.many}${language === "en" ? ": " : ":"}${subtract(total, countA * priceA)}`,
-        `${language === "en" ? "one: " : "一个:"}${divide(countB * priceB, countB)}`,
+        `${a.many}: ${multiply(priceA, countA)}`,
+        `${b.many}: ${subtract(total, countA * priceA)}`,
+        `${language === "en" ? "one" : "一个"}: ${divide(countB * priceB, countB)}`,
       ],
       says: language === "en" ? `One ${b.one} costs ${priceB}.` : `一个${b.one}${priceB}元。`,
       answer: priceB,
@@ -89,7 +89,7 @@ function basketSteps(
   [a, b]: readonly Noun[],
   asked: "a" | "b",
 ): string[] {
-  const label = (text: string) => (language === "en" ? `${text}: ` : `${text}:`)
+  const label = (text: string) => `${text}: `
   const small = countA * priceA + fewer * priceB
   return [
     label(counted(language, more - fewer, b)) + subtract(small + (more - fewer) * priceB, small),

@@ -84,25 +84,26 @@ function list(random: Random, split: Split, language: Language): Exchange {
   }
 }
 
+const introductions = {
+  en: "[I am {name} from {city}.|My name is {name} and I live in {city}.|Hi, {name} here, from {city}.]",
+  zh: "[我叫{name},住在{city}。|我是{city}的{name}。|你好,我是{name},来自{city}。]",
+}
+const reminders = {
+  en: {
+    name: "[What is my name?|Do you remember my name?|Who am I?]",
+    city: "[Where do I live?|Where am I from?|Which city did I name?]",
+  },
+  zh: {
+    name: "[我叫什么?|你记得我的名字吗?|我是谁?]",
+    city: "[我住在哪里?|我来自哪里?|我说的是哪个城市?]",
+  },
+}
+
 function rememberName(random: Random, split: Split, language: Language): Exchange {
   const contentOf = ([name, city]: readonly string[]) => `person:${name},${city}`
   const draw = (r: Random) => [r.pick(names[language]), r.pick(cities[language])]
   const [name, city] = drawIn(split, random, draw, contentOf)
-  const introduction = {
-    en: "[I am {name} from {city}.|My name is {name} and I live in {city}.|Hi, {name} here, from {city}.]",
-    zh: "[我叫{name},住在{city}。|我是{city}的{name}。|你好,我是{name},来自{city}。]",
-  }[language]
   const asked = random.pick(["name", "city"] as const)
-  const next = {
-    en: {
-      name: "[What is my name?|Do you remember my name?|Who am I?]",
-      city: "[Where do I live?|Where am I from?|Which city did I name?]",
-    },
-    zh: {
-      name: "[我叫什么?|你记得我的名字吗?|我是谁?]",
-      city: "[我住在哪里?|我来自哪里?|我说的是哪个城市?]",
-    },
-  }[language][asked]
   const answers = {
     en: { name: `You are ${name}.`, city: `You are from ${city}.` },
     zh: { name: `你是${name}。`, city: `你来自${city}。` },
@@ -110,14 +111,14 @@ function rememberName(random: Random, split: Split, language: Language): Exchang
   const hello = { en: `Hello ${name}!`, zh: `你好,${name}!` }[language]
   return {
     content: contentOf([name, city]),
-    question: phrase(random, introduction, { name, city }),
+    question: phrase(random, introductions[language], { name, city }),
     stages: [
       {
         kind: "say",
         thought: { en: "A greeting.", zh: "打招呼。" }[language],
         text: hello,
         check: mentions(name),
-        next: phrase(random, next),
+        next: phrase(random, reminders[language][asked]),
       },
       {
         kind: "say",

@@ -3,8 +3,8 @@
 import type { Json } from "../../../types.ts"
 import type { Language } from "../problem.ts"
 import type { Random } from "../random.ts"
-import type { Stage } from "../script.ts"
-import type { NamedTool } from "./kit.ts"
+import type { Call, Stage } from "../script.ts"
+import type { Result } from "./kit.ts"
 
 /** What happens to one call: nothing, one failure, or one failure after the other. */
 export type Fault = "none" | "timeout" | "malformed" | "down"
@@ -17,19 +17,19 @@ const timeouts: readonly Json[] = [
 ]
 
 const again = {
-  en: { timeout: "A timeout. Try again.", malformed: "The result is broken. Try again." },
-  zh: { timeout: "超时了，再试一次。", malformed: "结果不完整，再试一次。" },
+  en: { timeout: "It failed. Try again.", malformed: "The result is broken. Try again." },
+  zh: { timeout: "失败了，再试一次。", malformed: "结果不完整，再试一次。" },
 }
 
 export function callStages(
   random: Random,
   language: Language,
   thought: string,
-  make: (result: Parameters<NamedTool["call"]>[1]) => ReturnType<NamedTool["call"]>,
+  make: (result: Result) => Call,
   result: Json,
   fault: Fault,
 ): Stage[] {
-  const call = (said: string, given: Parameters<NamedTool["call"]>[1]): Stage => ({
+  const call = (said: string, given: Result): Stage => ({
     kind: "call",
     thought: said,
     calls: [make(given)],

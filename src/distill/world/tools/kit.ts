@@ -24,11 +24,13 @@ export interface NamedTool {
   /** What decided that this name may be used. */
   readonly content: string
   /** A call with the values in the order of the purpose's arguments. */
-  call(values: readonly (string | number)[], result: Json | Malformed): Call
+  call(values: readonly (string | number)[], result: Result): Call
 }
 
-/** A result that is no JSON. */
-export interface Malformed {
+/** What a tool gives back; `malformed` is text that is no JSON. */
+export type Result = Json | Malformed
+
+interface Malformed {
   readonly malformed: string
 }
 
@@ -78,7 +80,7 @@ export function nameTool(
 }
 
 /** As Python writes JSON, which is what the templates show elsewhere too. */
-function textOf(result: Json | Malformed): string {
+function textOf(result: Result): string {
   if (isMalformed(result)) return result.malformed
   if (Array.isArray(result)) return `[${result.map(textOf).join(", ")}]`
   if (typeof result !== "object" || result === null) return JSON.stringify(result)
@@ -86,7 +88,7 @@ function textOf(result: Json | Malformed): string {
   return `{${fields.join(", ")}}`
 }
 
-function isMalformed(result: Json | Malformed): result is Malformed {
+function isMalformed(result: Result): result is Malformed {
   return typeof result === "object" && result !== null && "malformed" in result
 }
 

@@ -11,7 +11,7 @@ import type { Stage } from "../script.ts"
 import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
-import type { NamedTool } from "./kit.ts"
+import type { NamedTool, Result } from "./kit.ts"
 import { find, keysOf, topics } from "./topics.ts"
 import type { Found } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
@@ -66,7 +66,7 @@ function stagesOf(
   )
   const thought = { en: `Look up ${keys}.`, zh: `查询${keys}。` }[language]
   const [{ key, result }] = found
-  const make = (given: Parameters<typeof tool.call>[1]) => tool.call([key], given)
+  const make = (given: Result) => tool.call([key], given)
   switch (trouble) {
     case "none":
       return [

@@ -10,6 +10,7 @@ import { callStages } from "./faults.ts"
 import type { Fault } from "./faults.ts"
 import { handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
+import type { Result } from "./kit.ts"
 import type { PurposeName } from "./purposes.ts"
 import type { Toolbox } from "./toolbox.ts"
 
@@ -53,7 +54,7 @@ export function shopStages(random: Random, visit: Visit): Stage[] {
   const made = fault === "down" ? steps.slice(0, failing + 1) : steps
   const called = made.flatMap((step, i) => {
     const tool = visit.box.of(step.purpose)
-    const make = (result: Parameters<typeof tool.call>[1]) => tool.call([step.value], result)
+    const make = (result: Result) => tool.call([step.value], result)
     return callStages(random, language, step.thought, make, step.result, i === failing ? fault : "none")
   })
   if (fault === "down") return [...called, ...handOff(random, language, visit.support)]
