@@ -1,7 +1,7 @@
 // Step 6. What a stage learns from, batch by batch: verified traces, a teacher's samples, or the student's own with the
 // teacher's logits. Knows where text comes from; never how it is learned.
 
-import type { EncodeTrace, Problems } from "./dataset.ts"
+import type { Problems } from "./dataset.ts"
 import { ExamplePool, Traces, drawProblems } from "./dataset.ts"
 import { packed } from "./packing.ts"
 import type { Example } from "./packing.ts"
@@ -11,6 +11,7 @@ import { rollouts } from "./rollout.ts"
 import type { Task, Written } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
 import { loadSamples, sampleTeacher } from "./samples.ts"
+import type { Surroundings } from "./samples.ts"
 import { seedOf } from "./seeds.ts"
 import type { TrainBatch } from "./train/batch.ts"
 
@@ -27,15 +28,6 @@ export interface Course {
   readonly rounds: number
   /** A checkpoint can be gone on from only where nothing sampled is left over. */
   readonly state: "resumable" | "within a round"
-}
-
-/** What courses take from the run that they are part of. */
-export interface Surroundings {
-  readonly problems: Problems
-  readonly encode: EncodeTrace
-  readonly signal?: AbortSignal
-  /** How much of the sampling under way is done. */
-  readonly onSamples?: (done: number, all: number) => void
 }
 
 export function tracesCourse(stage: TracesStage, seed: number, { problems, encode }: Surroundings): Course {

@@ -132,7 +132,7 @@ async function finish(run: Run, models: ModelResult[]): Promise<DistilResult> {
     await folder.writeFolder("export", (path) =>
       workbench.export(workbench.finished("student"), path, recipe.precision),
     )
-  const machine = `${cpus()[0]?.model ?? "unknown processor"}, ${ops.name} kernels`
+  const machine = `${cpus()[0]?.model ?? "unknown processor"}, ${ops.threads} threads, ${ops.name} kernels, ${ops.device}`
   const data = { recipe, recipeText: options.recipe, machine, steps: folder.steps(), models, comparisons }
   const text = reportText(data)
   folder.write("report.txt", text)

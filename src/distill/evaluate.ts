@@ -2,7 +2,7 @@
 // two policies differ by on the same problems. Knows verdicts; never how a model was trained.
 
 import type { Problems } from "./dataset.ts"
-import { handWritten } from "./hand-written.ts"
+import { handWritten } from "./world/hand-written.ts"
 import type { Policy } from "./policy.ts"
 import type { EvaluationSet } from "./recipe.ts"
 import { rollouts } from "./rollout.ts"
@@ -41,7 +41,7 @@ export interface EvaluationOptions {
 
 /** A set's distinct problems; fewer than asked for where there are no more. */
 export function evaluationProblems(problems: Problems, set: EvaluationSet, seed: number): Problem[] {
-  if (set.source === "hand-written") return handWritten().slice(0, set.problems)
+  if (set.source === "hand-written") return handWritten.slice(0, set.problems)
   const { tasks, languages, faults, recall } = set
   const draws = seedOf(seed, seedOfText(set.name))
   const source = problems({ tasks, languages, faults, recall, split: "held-out", seed: draws })

@@ -2,13 +2,22 @@
 // was; and the examples that are read from it. Knows what is worth keeping; never how it is learned.
 
 import { UserError } from "../util/errors.ts"
-import type { Surroundings } from "./courses.ts"
+import type { EncodeTrace, Problems } from "./dataset.ts"
 import type { Example } from "./packing.ts"
 import type { Policy } from "./policy.ts"
 import type { OffPolicyStage, SamplingPlan } from "./recipe.ts"
 import { rollouts } from "./rollout.ts"
 import type { Rollout, Task } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
+
+/** What courses take from the run that they are part of. */
+export interface Surroundings {
+  readonly problems: Problems
+  readonly encode: EncodeTrace
+  readonly signal?: AbortSignal
+  /** How much of the sampling under way is done. */
+  readonly onSamples?: (done: number, all: number) => void
+}
 
 interface Sample {
   /** Number of the task. */

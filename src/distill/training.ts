@@ -2,9 +2,10 @@
 // which models a stage needs; never how a step is made.
 
 import { OnPolicyCourse, offPolicyCourse, tracesCourse } from "./courses.ts"
-import type { Course, Surroundings } from "./courses.ts"
+import type { Course } from "./courses.ts"
 import { RemotePolicy } from "./remote-policy.ts"
 import type { RunFolder } from "./run-folder.ts"
+import type { Surroundings } from "./samples.ts"
 import { trainUnit } from "./train-unit.ts"
 import type { UnitOptions } from "./train-unit.ts"
 import type { Trainer } from "./train/trainer.ts"

@@ -1,0 +1,103 @@
+// Whole runs at a tiny size, with the plain ops where there is no addon.
+
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { load } from "../llm.ts"
+import { UserError } from "../util/errors.ts"
+import { distill } from "./distill.ts"
+import type { DistilOptions, DistilProgress, DistilResult } from "./distill.ts"
+
+const file = "recipes/smoke.json"
+
+/** The smoke recipe, shorter still, and stopping for a checkpoint after every step. */
+function tinyRecipe(): string {
+  const recipe = JSON.parse(readFileSync(file, "utf8"))
+  for (const stage of recipe.stages) {
+    stage.tokens = stage.kind === "on-policy" ? 512 : 1536
+    stage.batchTokens = 512
+    if (stage.prompts) stage.prompts = 4
+  }
+  recipe.stages[0].curriculum = [{ until: 1, maxTokens: 512 }]
+  recipe.tokenizer = { vocabulary: 320, problems: 20 }
+  recipe.evaluation[0].problems = 3
+  return JSON.stringify({ ...recipe, checkpointMinutes: 0 })
+}
+
+let folder: string
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "a3b-distill-"))))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function run(name: string, options: Partial<DistilOptions> = {}): Promise<DistilResult> {
+  return distill({ recipe: tinyRecipe(), file, out: join(folder, name), threads: 1, ...options })
+}
+
+const weights = (name: string) => readFileSync(join(folder, name, "export/model.safetensors"))
+
+describe("a run", () => {
+  test("goes from a recipe to a model that answers, and a report", async () => {
+    const phases = new Set<string>()
+    const { state, models, comparisons, exported, report, text } = await run("whole", {
+      onProgress: (progress) => phases.add(progress.phase),
+    })
+    expect(state).toBe("finished")
+    expect([...phases]).toEqual(["tokenizer", "training", "evaluation", "sampling", "export"])
+    expect(models.map(({ name, results }) => [name, results.length])).toEqual([
+      ["teacher", 2],
+      ["student", 2],
+    ])
+    expect(comparisons).toHaveLength(2)
+    expect(text).toContain("student-2-on-policy")
+    const html = readFileSync(report ?? "", "utf8")
+    expect(html).toContain("Expert load of student")
+    expect(html).not.toMatch(/\b(src|href)=|https?:|@import|url\(/)
+    const llm = await load(exported ?? "", { threads: 1 })
+    try {
+      const ids: number[] = []
+      for await (const id of llm.generate(llm.tokenizer.encode("2 + 3"), { sampling: { maxTokens: 4 } }))
+        ids.push(id)
+      expect(ids.length).toBeLessThanOrEqual(4)
+    } finally {
+      await llm.free()
+    }
+  })
+
+  test("that is stopped after every few steps ends with the same bits", async () => {
+    let numStops = 0
+    for (let limit = 2; ; limit++) {
+      const controller = new AbortController()
+      let numSeen = 0
+      const onProgress = (progress: DistilProgress) => {
+        if (progress.phase === "training" && ++numSeen === limit) controller.abort()
+      }
+      try {
+        await run("stopped", { signal: controller.signal, onProgress })
+        break
+      } catch (error) {
+        expect(error).toMatchObject({ code: "cancelled" })
+        numStops++
+      }
+    }
+    expect(numStops).toBeGreaterThan(1)
+    expect(weights("stopped").equals(weights("whole"))).toBe(true)
+  })
+
+  test("ends after the stage that is named, and goes on from there", async () => {
+    const stopAfter = "student-1-off-policy"
+    expect((await run("parts", { stopAfter })).state).toBe("stopped")
+    expect(existsSync(join(folder, "parts/export"))).toBe(false)
+    expect((await run("parts", { stopAfter })).state).toBe("stopped")
+    expect((await run("parts")).state).toBe("finished")
+    expect(weights("parts").equals(weights("whole"))).toBe(true)
+    await expect(run("parts", { stopAfter: "student-9" })).rejects.toThrow(
+      /has no stage student-9: it has teacher-1/,
+    )
+  })
+
+  test("of another recipe is not gone on with", async () => {
+    const other = distill({ recipe: readFileSync(file, "utf8"), file, out: join(folder, "whole") })
+    await expect(other).rejects.toThrow(UserError)
+    await expect(other).rejects.toThrow(/has a run of another recipe/)
+  })
+})
