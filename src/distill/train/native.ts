@@ -2,7 +2,7 @@
 // Checks lengths, since the addon only checks kinds; knows nothing of models.
 
 import { loadAddon } from "../../backend/cpu/native.ts"
-import { assert } from "../../util/errors.ts"
+import { assert, messageOf, UserError } from "../../util/errors.ts"
 import type {
   AdamWStep,
   AttentionDone,
@@ -30,9 +30,8 @@ interface TrainAddon {
 const sumBlock = 1 << 16
 
 export interface NativeOptions {
-  /** Default: all but none of the machine's. */
   threads: number
-  /** Instruction set: avx512, avx2 or scalar; the best one here where absent. */
+  /** avx512, avx2 or scalar; A3B_ISA, or else the best one here where absent. */
   isa?: string
 }
 
@@ -45,7 +44,7 @@ export class NativeOps implements Ops {
 
   constructor({ threads, isa = process.env.A3B_ISA ?? "" }: NativeOptions) {
     this.#addon = loadAddon() as unknown as TrainAddon // the same module's other half: its shape is stated above
-    this.#trainer = this.#addon.trainer(threads, isa)
+    this.#trainer = create(this.#addon, threads, isa)
     this.device = this.#addon.trainerIsa(this.#trainer)
     this.threads = threads
   }
@@ -197,6 +196,14 @@ export class NativeOps implements Ops {
     const sums = new Float64Array(Math.ceil(x.length / sumBlock))
     this.#run("sumsOfSquares", [x.length], sums, x)
     return sums.reduce((total, sum) => total + sum, 0)
+  }
+}
+
+function create(addon: TrainAddon, threads: number, isa: string): NativeTrainer {
+  try {
+    return addon.trainer(threads, isa)
+  } catch (error) {
+    throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }
 }
 
