@@ -1,6 +1,7 @@
 // Step 6. Problems and a policy in, whole conversations with their verdicts out, many at once. The other side of each
 // is the problem's own play. Knows turns; never weights or losses.
 
+import { setMaxListeners } from "node:events"
 import type { Message } from "../types.ts"
 import { UserError } from "../util/errors.ts"
 import type { Policy, PolicyReply } from "./policy.ts"
@@ -50,6 +51,8 @@ export async function rollouts(
   const queue = tasks.entries()
   const failed = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
+  // Every conversation listens for the end.
+  setMaxListeners(0, signal)
   const work = async () => {
     for (const [index, task] of queue) {
       signal.throwIfAborted()
