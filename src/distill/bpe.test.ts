@@ -2,7 +2,8 @@ import fc from "fast-check"
 import { readFileSync } from "node:fs"
 import { describe, expect, test } from "vitest"
 import { byteCharacters } from "../tokenizer/bytes.ts"
-import { PreTokenCounts, splitPattern, trainBpe } from "./bpe.ts"
+import { splitPattern } from "../weights/tokenizer-json.ts"
+import { PreTokenCounts, trainBpe } from "./bpe.ts"
 
 function counted(...texts: string[]): PreTokenCounts {
   const counts = new PreTokenCounts()

@@ -4,6 +4,7 @@
 
 import { UserError, assert } from "../util/errors.ts"
 import { byteCharacters } from "../tokenizer/bytes.ts"
+import { splitPattern } from "../weights/tokenizer-json.ts"
 import { PairHeap } from "./bpe-heap.ts"
 
 export interface Bpe {
@@ -19,11 +20,7 @@ interface Word {
   readonly count: number
 }
 
-/** Qwen's way to split text: single digits, a letter run with what stands before it, punctuation, spaces. */
-export const splitPattern =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-// The same for JavaScript, which has no group without case.
+/** Qwen's split for JavaScript, which has no group without case. */
 const split = new RegExp(
   splitPattern.replace(
     /^\(\?i:([^)]*)\)/,

@@ -1,7 +1,8 @@
 // Step 6. A trained vocabulary in, the files of a Qwen checkpoint's tokenizer out, which any program that reads those
 // can load. Special tokens have Qwen's names and kinds, behind the merged ones as there.
 
-import { splitPattern } from "./bpe.ts"
+import { addedTokenEntry, tokenizerJson } from "../weights/tokenizer-json.ts"
+import type { AddedToken } from "../weights/tokenizer-json.ts"
 import type { Bpe } from "./bpe.ts"
 
 /** Left out of decoded text on request. */
@@ -34,8 +35,9 @@ export interface TokenizerSettings {
 export function writeTokenizer(bpe: Bpe, settings: TokenizerSettings): TokenizerFiles {
   const added = addedTokens(bpe.tokens.length)
   const idOf = (content: string) => added.find((token) => token.content === content)?.id
+  const vocab = bpe.tokens.map((token, id) => [token, id] as const)
   return {
-    "tokenizer.json": written(tokenizerJson(bpe, added)),
+    "tokenizer.json": written(tokenizerJson(vocab, bpe.merges, added)),
     "tokenizer_config.json": written(tokenizerConfig(added, settings)),
     "generation_config.json": written({
       do_sample: true,
@@ -48,65 +50,19 @@ export function writeTokenizer(bpe: Bpe, settings: TokenizerSettings): Tokenizer
   }
 }
 
-interface AddedToken {
-  readonly id: number
-  readonly content: string
-  readonly single_word: false
-  readonly lstrip: false
-  readonly rstrip: false
-  readonly normalized: false
-  readonly special: boolean
-}
-
 function addedTokens(firstId: number): AddedToken[] {
   return [...specialTokens, ...plainTokens].map((content, i) => ({
     id: firstId + i,
     content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
     special: i < specialTokens.length,
   }))
-}
-
-function tokenizerJson(bpe: Bpe, added: readonly AddedToken[]) {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false }
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: { type: "NFC" },
-    pre_tokenizer: {
-      type: "Sequence",
-      pretokenizers: [
-        { type: "Split", pattern: { Regex: splitPattern }, behavior: "Isolated", invert: false },
-        byteLevel,
-      ],
-    },
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: "",
-      end_of_word_suffix: "",
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(bpe.tokens.map((token, id) => [token, id])),
-      merges: bpe.merges,
-    },
-  }
 }
 
 function tokenizerConfig(added: readonly AddedToken[], { chatTemplate, maxPositions }: TokenizerSettings) {
   return {
     add_bos_token: false,
     add_prefix_space: false,
-    added_tokens_decoder: Object.fromEntries(added.map(({ id, ...token }) => [id, token])),
+    added_tokens_decoder: Object.fromEntries(added.map((token) => [token.id, addedTokenEntry(token)])),
     additional_special_tokens: specialTokens.slice(1),
     bos_token: null,
     chat_template: chatTemplate,
@@ -121,6 +77,6 @@ function tokenizerConfig(added: readonly AddedToken[], { chatTemplate, maxPositi
   }
 }
 
-function written(value: object): string {
+function written(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }

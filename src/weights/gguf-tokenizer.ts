@@ -6,20 +6,11 @@ import { UserError } from "../util/errors.ts"
 import { counted, quoted } from "./file.ts"
 import { templateFile, tokenizerConfigFile, tokenizerFile } from "./files.ts"
 import type { Metadata } from "./gguf-config.ts"
-
-/** Qwen2's and Qwen3's: words, single digits, punctuation, line ends, spaces. */
-const splitPattern =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
-  "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+import { addedTokenEntry, tokenizerJson } from "./tokenizer-json.ts"
+import type { AddedToken } from "./tokenizer-json.ts"
 
 /** GGUF's numbers of the token types that a byte-level BPE vocabulary uses. */
 const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const
-
-interface AddedToken {
-  id: number
-  content: string
-  special: boolean
-}
 
 interface Vocabulary {
   /** Text to id of the BPE's own tokens. */
@@ -38,7 +29,10 @@ export function tokenizerFilesOf(metadata: Metadata, path: string): [name: strin
     )
   const vocabulary = readVocabulary(metadata, path)
   return [
-    [tokenizerFile, jsonBytes(tokenizerJson(vocabulary, readMerges(metadata, vocabulary, path)))],
+    [
+      tokenizerFile,
+      jsonBytes(tokenizerJson(vocabulary.vocab, readMerges(metadata, vocabulary, path), vocabulary.added)),
+    ],
     [tokenizerConfigFile, jsonBytes(tokenizerConfig(metadata, vocabulary))],
   ]
 }
@@ -90,42 +84,6 @@ function readMerges(metadata: Metadata, { vocab }: Vocabulary, path: string): [s
   return merges
 }
 
-function tokenizerJson({ vocab, added }: Vocabulary, merges: [string, string][]): Json {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false }
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added.map(({ id, content, special }) => ({ id, ...addedToken(content, special) })),
-    normalizer: { type: "NFC" },
-    pre_tokenizer: {
-      type: "Sequence",
-      pretokenizers: [
-        { type: "Split", pattern: { Regex: splitPattern }, behavior: "Isolated", invert: false },
-        byteLevel,
-      ],
-    },
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: "",
-      end_of_word_suffix: "",
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(vocab),
-      merges,
-    },
-  }
-}
-
-function addedToken(content: string, special: boolean) {
-  return { content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }
-}
-
 function tokenizerConfig(metadata: Metadata, { added }: Vocabulary): Json {
   const token = (key: string) => {
     const id = metadata.get(`tokenizer.ggml.${key}_token_id`)
@@ -135,9 +93,7 @@ function tokenizerConfig(metadata: Metadata, { added }: Vocabulary): Json {
   return {
     add_bos_token: metadata.get("tokenizer.ggml.add_bos_token") === true,
     add_prefix_space: false,
-    added_tokens_decoder: Object.fromEntries(
-      added.map(({ id, content, special }) => [id, addedToken(content, special)]),
-    ),
+    added_tokens_decoder: Object.fromEntries(added.map((token) => [token.id, addedTokenEntry(token)])),
     bos_token: metadata.get("tokenizer.ggml.add_bos_token") === true ? token("bos") : null,
     clean_up_tokenization_spaces: false,
     eos_token: token("eos"),
