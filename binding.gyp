@@ -17,7 +17,7 @@
       "target_name": "a3b",
       "sources": ["native/addon.cc", "native/engine.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
       "dependencies": ["isa_scalar"],
-      "conditions": [["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512"]}]]
+      "conditions": [["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16"]}]]
     }
   ],
   "conditions": [
@@ -39,6 +39,15 @@
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
                         "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
           "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]},
+          "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
+        },
+        {
+          "target_name": "isa_avx512bf16",
+          "type": "static_library",
+          "sources": ["native/train_avx512bf16.cc"],
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c",
+                        "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
+          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16", "-mfma", "-mf16c"]},
           "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
         }
       ]

@@ -1,6 +1,6 @@
-// Speed of training steps: `npx tsx bench/train.ts [--threads n] [--steps n]`. Prints tokens and floating-point
-// operations a second for two lengths of sequences, their share of the best 512x512x512 product of the same run, and
-// where the time goes.
+// Speed of training steps: `npx tsx bench/train.ts [--threads n] [--steps n] [--products f32,bf16]`, the kinds of
+// products in turns. Prints tokens and floating-point operations a second for two lengths of sequences, their share of
+// the best 512x512x512 product of the same run, and where the time goes.
 //
 // Operations are counted as is usual: 6 for each active parameter and token, the embedding's rows not counted, and
 // those of causal attention (4 on the way forward, 8 on the way back, for each pair of tokens and value of a head).
@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import type { TrainBatch } from "../src/distill/train/batch.ts"
 import { NativeOps } from "../src/distill/train/native.ts"
-import { allRows, type Ops } from "../src/distill/train/ops.ts"
+import { allRows, type Ops, type Products } from "../src/distill/train/ops.ts"
 import { Trainer } from "../src/distill/train/trainer.ts"
 import type { ModelConfig } from "../src/model/config.ts"
 import { parameters } from "../src/model/tensors.ts"
@@ -37,6 +37,7 @@ const { values: options } = parseArgs({
   options: {
     threads: { type: "string", default: String(availableParallelism()) },
     steps: { type: "string", default: "3" },
+    products: { type: "string", default: "f32" },
   },
 })
 
@@ -113,10 +114,11 @@ function bench(length: number, peak: number, native: Ops): void {
     )
 }
 
-const native = new NativeOps({ threads: Number(options.threads) })
-console.log(`${native.device}, ${native.threads} threads; ${parameters(nano).active} active parameters`)
-for (const length of [256, 2048]) {
-  const peak = bestProduct(native, 512)
-  console.log(`512x512x512: ${(peak / 1e9).toFixed(1)} GFLOP/s`)
-  bench(length, peak, native)
-}
+console.log(`${options.threads} threads; ${parameters(nano).active} active parameters`)
+for (const length of [256, 2048])
+  for (const products of options.products.split(",") as Products[]) {
+    const native = new NativeOps({ threads: Number(options.threads), products })
+    const peak = bestProduct(native, 512)
+    console.log(`${native.device}: 512x512x512: ${(peak / 1e9).toFixed(1)} GFLOP/s`)
+    bench(length, peak, native)
+  }

@@ -1,6 +1,7 @@
 // Which instruction sets this CPU has, asked by feature and never by model.
 #include <cstring>
 #include "kernels.h"
+#include "train_kernels.h"
 
 extern const Kernels kScalar;
 #if defined(__x86_64__) || defined(_M_X64)
@@ -22,6 +23,13 @@ static bool hasAvx512() {
   const int need = (1 << 16) | (1 << 17) | (1 << 30) | static_cast<int>(1u << 31);
   return hasAvx2() && osSaves(0xe6) && (b[1] & need) == need && (b[2] & (1 << 11));
 }
+static unsigned leaf7Second() {
+  int b[4];
+  __cpuidex(b, 7, 0);
+  if (b[0] < 1) return 0;
+  __cpuidex(b, 7, 1);
+  return static_cast<unsigned>(b[0]);
+}
 #else
 #include <cpuid.h>
 // Asked of the CPU itself: Clang's builtin does not know this name.
@@ -33,6 +41,10 @@ static bool hasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_s
 static bool hasAvx512() {
   return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+static unsigned leaf7Second() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) ? a : 0;
 }
 #endif
 #endif
@@ -52,4 +64,12 @@ const char* kernelNames() {
   if (hasAvx2()) return "avx2 scalar";
 #endif
   return "scalar";
+}
+
+bool hasBfloatProducts() {
+#ifdef A3B_X86
+  return hasAvx512() && (leaf7Second() & (1 << 5));
+#else
+  return false;
+#endif
 }

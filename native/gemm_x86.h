@@ -12,10 +12,9 @@ template <int width> inline void copyScaled(const float* in, float scale, float*
     for (int i = 0; i < width; i++) out[i] = in[i] * scale;
 }
 
-// Eight lines of eight values become eight columns.
-inline void transpose8(const float* in, int64_t line, float scale, float* out, int64_t step) {
-  __m256 r[8], t[8];
-  for (int i = 0; i < 8; i++) r[i] = _mm256_mul_ps(_mm256_loadu_ps(in + i * line), _mm256_set1_ps(scale));
+// Eight lines of eight words become eight columns; only moves bits.
+inline void transposeWords(__m256* r, float* out, int64_t step) {
+  __m256 t[8];
   for (int i = 0; i < 8; i += 2) t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
   for (int i = 0; i < 8; i += 4) {
     r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44), r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
@@ -25,6 +24,12 @@ inline void transpose8(const float* in, int64_t line, float scale, float* out, i
     _mm256_storeu_ps(out + i * step, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
     _mm256_storeu_ps(out + (i + 4) * step, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
   }
+}
+
+inline void transpose8(const float* in, int64_t line, float scale, float* out, int64_t step) {
+  __m256 lines[8];
+  for (int i = 0; i < 8; i++) lines[i] = _mm256_mul_ps(_mm256_loadu_ps(in + i * line), _mm256_set1_ps(scale));
+  transposeWords(lines, out, step);
 }
 
 }  // namespace

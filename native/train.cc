@@ -7,7 +7,7 @@
 
 extern const TrainKernels kTrainScalar;
 #if defined(__x86_64__) || defined(_M_X64)
-extern const TrainKernels kTrainAvx2, kTrainAvx512;
+extern const TrainKernels kTrainAvx2, kTrainAvx512, kTrainAvx512Bf16;
 static const TrainKernels* const sets[] = {&kTrainAvx512, &kTrainAvx2, &kTrainScalar};
 #else
 static const TrainKernels* const sets[] = {&kTrainScalar};
@@ -17,6 +17,13 @@ const TrainKernels* trainKernelsFor(const char* name) {
   for (const TrainKernels* set : sets)
     if (strcmp(set->name, name) == 0) return set;
   return &kTrainScalar;
+}
+
+const TrainKernels* bfloatKernelsFor([[maybe_unused]] const char* name) {
+#if defined(__x86_64__) || defined(_M_X64)
+  if (strcmp(name, kTrainAvx512Bf16.name) == 0 && hasBfloatProducts()) return &kTrainAvx512Bf16;
+#endif
+  return nullptr;
 }
 
 bool Trainer::call(const std::function<bool()>& job) {
@@ -70,8 +77,9 @@ TileSize tileSize(const Product* list, int count, int threads) {
 }  // namespace
 
 // Right factors are packed once for all threads, left ones by each task for itself.
-bool Trainer::products(const Product* list, int count, Write write) {
-  const GemmKernels& g = train->gemm;
+bool Trainer::products(const Product* list, int count, Write write, Factors factors) {
+  const GemmKernels& g = factors == Factors::exact ? exact->gemm : train->gemm;
+  const int pass = kDepth * g.perWord;
   std::vector<int64_t> place(count);
   std::vector<Tile> packs, tiles;
   const TileSize size = tileSize(list, count, pool.threads());
@@ -79,9 +87,9 @@ bool Trainer::products(const Product* list, int count, Write write) {
   for (int p = 0; p < count; p++) {
     const Product& product = list[p];
     place[p] = total;
-    total += static_cast<int64_t>(roundUp(product.n, g.columns)) * product.k;
+    total += static_cast<int64_t>(roundUp(product.n, g.columns)) * wordsOf(product.k, g.perWord);
     if (product.m == 0) continue;
-    for (int k = 0; k < product.k; k += kDepth)
+    for (int k = 0; k < product.k; k += pass)
       for (int j = 0; j < product.n; j += kPackColumns) packs.push_back({p, k, j});
     for (int i = 0; i < product.m; i += size.rows)
       for (int j = 0; j < product.n; j += size.columns) tiles.push_back({p, i, j});
@@ -91,12 +99,13 @@ bool Trainer::products(const Product* list, int count, Write write) {
   if (!right || !left) return false;
   // Column j of the pass that begins at depth k.
   auto panels = [&](int p, int k, int depth, int j) {
-    return right + place[p] + static_cast<int64_t>(roundUp(list[p].n, g.columns)) * k + static_cast<int64_t>(j) * depth;
+    const int64_t wide = roundUp(list[p].n, g.columns);
+    return right + place[p] + wide * (k / g.perWord) + static_cast<int64_t>(j) * wordsOf(depth, g.perWord);
   };
   pool.run(static_cast<int>(packs.size()), 1, [&](int first, int last, int) {
     for (int t = first; t < last; t++) {
       const auto [p, k, j] = packs[t];
-      const int depth = std::min(kDepth, list[p].k - k);
+      const int depth = std::min(pass, list[p].k - k);
       g.packRight(from(list[p].b, k, j), depth, std::min(kPackColumns, list[p].n - j), panels(p, k, depth, j));
     }
   });
@@ -106,10 +115,10 @@ bool Trainer::products(const Product* list, int count, Write write) {
       const auto [p, i, j] = tiles[t];
       const Product& product = list[p];
       const int rows = std::min(size.rows, product.m - i), columns = std::min(size.columns, product.n - j);
-      for (int k = 0; k < product.k; k += kDepth) {
-        const int depth = std::min(kDepth, product.k - k);
+      for (int k = 0; k < product.k; k += pass) {
+        const int depth = std::min(pass, product.k - k);
         g.packLeft(from(product.a, i, k), rows, depth, 1.0f, own);
-        g.multiply({own, static_cast<int64_t>(g.rows) * depth, g.rows}, panels(p, k, depth, j), rows, columns, depth,
+        g.multiply({own, static_cast<int64_t>(g.rows) * wordsOf(depth, g.perWord), g.rows}, panels(p, k, depth, j), rows, columns, depth,
                    k == 0 ? write : Write::add, product.c + i * product.stride + j, product.stride);
       }
     }

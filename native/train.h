@@ -46,15 +46,20 @@ struct Mixture {
   const float* weights;  // [rows][topK]; none: all are 1
 };
 
+// Whether a product's factors may be rounded, where that is faster.
+enum class Factors { rounded, exact };
+
 class Trainer {
  public:
-  Trainer(int threads, const Kernels* kernels) : kernels(kernels), train(trainKernelsFor(kernels->name)), pool(threads) {}
+  // `train` is of the same instruction set.
+  Trainer(int threads, const Kernels* kernels, const TrainKernels* train)
+      : kernels(kernels), train(train), exact(trainKernelsFor(kernels->name)), pool(threads) {}
 
   // Runs `job` on the pool's leading thread and waits for it; false when memory was missing.
   bool call(const std::function<bool()>& job);
 
   // The rest is to be called from such a job.
-  bool products(const Product* list, int count, Write write);
+  bool products(const Product* list, int count, Write write, Factors factors);
   bool rmsNorm(Rows shape, const float* x, const float* weight, float* y);
   bool rmsNormBack(Rows shape, const float* dy, const float* x, const float* weight, float* dx, float* dWeight);
   bool normRope(const Heads& heads, const float* x, float* y);
@@ -74,7 +79,7 @@ class Trainer {
   bool sumsOfSquares(int64_t n, const float* x, double* sums);
 
   const Kernels* const kernels;
-  const TrainKernels* const train;
+  const TrainKernels *const train, *const exact;
 
  private:
   // A memory of the trainer's own, of at least so many floats; null without.

@@ -22,7 +22,7 @@ struct Call {
   const int32_t* ints(int i) const { return static_cast<const int32_t*>(arrays[i]); }
 };
 
-// numbers: kind (0: y = x W^T, 1: dx = dy W, 2: dW += dy^T x), inputs, outputs, add; groups of rows by `starts`.
+// numbers: kind (0: y = x W^T, 1: dx = dy W, 2: dW += dy^T x), inputs, outputs, add, exact; groups of rows by `starts`.
 bool products(Trainer& t, const Call& c) {
   const int kind = c.n(0), in = c.n(1), out = c.n(2);
   const int32_t* starts = c.ints(3);
@@ -34,7 +34,8 @@ bool products(Trainer& t, const Call& c) {
     if (kind == 1) list.push_back({{c.f(1) + row * out, out, 1}, {c.f(2) + weights, in, 1}, c.f(0) + row * in, in, rows, in, out});
     if (kind == 2) list.push_back({{c.f(1) + row * out, 1, out}, {c.f(2) + row * in, in, 1}, c.f(0) + weights, in, out, in, rows});
   }
-  return t.products(list.data(), static_cast<int>(list.size()), c.n(3) ? Write::add : Write::set);
+  return t.products(list.data(), static_cast<int>(list.size()), c.n(3) ? Write::add : Write::set,
+                    c.n(4) ? Factors::exact : Factors::rounded);
 }
 
 Rows rowsOf(const Call& c) { return {c.n(0), c.n(1), c.real(2)}; }
@@ -86,7 +87,7 @@ const struct TrainOp {
   const char* arrays;
   bool (*call)(Trainer&, const Call&);
 } ops[] = {
-    {"products", 4, "fffi", products},
+    {"products", 5, "fffi", products},
     {"rmsNorm", 3, "fff", rmsNorm},
     {"rmsNormBack", 3, "fffff", rmsNormBack},
     {"normRope", 4, "fffffi", normRope},
@@ -140,36 +141,49 @@ napi_value train(napi_env env, napi_callback_info info) {
   return fail(env, std::string("train: no such op, or too few arguments: ") + name);
 }
 
-// trainer(threads, isa: "" for the best) -> trainer
+// trainer(threads, isa: "" for the best, products: "f32", or "" for the fastest) -> trainer
 napi_value trainer(napi_env env, napi_callback_info info) {
-  napi_value values[2], result;
-  size_t count = 2, length = 0;
+  napi_value values[3], result;
+  size_t count = 3, length = 0;
   int32_t threads = 0;
-  char isa[16];
+  char isa[16], products[16];
   if (napi_get_cb_info(env, info, &count, values, nullptr, nullptr) != napi_ok || napi_get_value_int32(env, values[0], &threads) != napi_ok ||
-      napi_get_value_string_utf8(env, values[1], isa, sizeof isa, &length) != napi_ok || threads < 1 || threads > 512)
+      napi_get_value_string_utf8(env, values[1], isa, sizeof isa, &length) != napi_ok ||
+      napi_get_value_string_utf8(env, values[2], products, sizeof products, &length) != napi_ok || threads < 1 || threads > 512)
     return fail(env, "trainer: bad arguments");
   const Kernels* kernels = kernelsFor(isa);
   if (!kernels) return fail(env, std::string("this CPU has no ") + isa + "; it has: " + kernelNames());
-  napi_create_external(env, new Trainer(threads, kernels), [](napi_env, void* p, void*) { delete static_cast<Trainer*>(p); }, nullptr, &result);
+  const TrainKernels* bfloat = *products ? nullptr : bfloatKernelsFor(kernels->name);
+  const TrainKernels* train = bfloat ? bfloat : trainKernelsFor(kernels->name);
+  napi_create_external(env, new Trainer(threads, kernels, train), [](napi_env, void* p, void*) { delete static_cast<Trainer*>(p); }, nullptr, &result);
+  return result;
+}
+
+napi_value nameOf(napi_env env, napi_callback_info info, const char* (*name)(const Trainer&)) {
+  napi_value value, result;
+  size_t count = 1;
+  void* p = nullptr;
+  if (napi_get_cb_info(env, info, &count, &value, nullptr, nullptr) != napi_ok || napi_get_value_external(env, value, &p) != napi_ok)
+    return fail(env, "no trainer");
+  napi_create_string_utf8(env, name(*static_cast<Trainer*>(p)), NAPI_AUTO_LENGTH, &result);
   return result;
 }
 
 // trainerIsa(trainer) -> the name of the set in use
 napi_value trainerIsa(napi_env env, napi_callback_info info) {
-  napi_value value, result;
-  size_t count = 1;
-  void* p = nullptr;
-  if (napi_get_cb_info(env, info, &count, &value, nullptr, nullptr) != napi_ok || napi_get_value_external(env, value, &p) != napi_ok)
-    return fail(env, "trainerIsa: no trainer");
-  napi_create_string_utf8(env, static_cast<Trainer*>(p)->train->name, NAPI_AUTO_LENGTH, &result);
-  return result;
+  return nameOf(env, info, [](const Trainer& t) { return t.train->name; });
+}
+
+// trainerProducts(trainer) -> f32 or bf16
+napi_value trainerProducts(napi_env env, napi_callback_info info) {
+  return nameOf(env, info, [](const Trainer& t) { return t.train == t.exact ? "f32" : "bf16"; });
 }
 
 }  // namespace
 
 void addTrainFunctions(napi_env env, napi_value exports) {
-  const struct { const char* name; napi_callback call; } functions[] = {{"trainer", trainer}, {"trainerIsa", trainerIsa}, {"train", train}};
+  const struct { const char* name; napi_callback call; } functions[] = {
+      {"trainer", trainer}, {"trainerIsa", trainerIsa}, {"trainerProducts", trainerProducts}, {"train", train}};
   for (const auto& f : functions) {
     napi_value value;
     napi_create_function(env, f.name, NAPI_AUTO_LENGTH, f.call, nullptr, &value);

@@ -9,7 +9,14 @@ namespace {
 constexpr float kMaskedScore = -1e30f;
 
 inline int countFrom(int first, int length) { return length - first < kAttendBlock ? length - first : kAttendBlock; }
-inline LeftPanels packedLeft(const float* a, int depth) { return {a, static_cast<int64_t>(kTileRows) * depth, kTileRows}; }
+inline LeftPanels packedLeft(const float* a, int depth) { return {a, static_cast<int64_t>(kTileRows) * words(depth), kTileRows}; }
+
+// The transposed of a block of scores [rows][kAttendBlock] as a left factor; whole values serve as they lie.
+inline LeftPanels transposedLeft(const float* scores, int rows, int columns, float* packed) {
+  if constexpr (kPerWord == 1) return {scores, kTileRows, kAttendBlock};
+  packLeft({scores, 1, kAttendBlock}, columns, rows, 1.0f, packed);
+  return packedLeft(packed, rows);
+}
 
 void packAcross(const float* x, HeadShape shape, float* out) {
   for (int first = 0; first < shape.length; first += kAttendBlock, out += attendBlockFloats(shape.headDim))
@@ -118,8 +125,8 @@ void attendBack(const AttendBack& head, HeadShape shape, float* scratch) {
         for (int t = 0; t < n; t += 16) store(s + t, mul(mul(load(p + t), sub(load(s + t), mean)), scale));
       }
       const Write write = c == b ? Write::set : Write::add;
-      multiply({weights, kTileRows, kAttendBlock}, query.dOutRight, n, d, rows, write, dValues, d);
-      multiply({dScores, kTileRows, kAttendBlock}, query.qRight, n, d, rows, write, dKeys, d);
+      multiply(transposedLeft(weights, rows, n, left), query.dOutRight, n, d, rows, write, dValues, d);
+      multiply(transposedLeft(dScores, rows, n, left), query.qRight, n, d, rows, write, dKeys, d);
       packLeft({dScores, kAttendBlock, 1}, rows, n, 1.0f, left);
       multiply(packedLeft(left, n), head.keysAlong + b * size, rows, d, n, b == 0 ? Write::set : Write::add,
                head.dq + first * shape.stride, shape.stride);

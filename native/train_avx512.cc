@@ -4,6 +4,7 @@ namespace {
 constexpr int kTileRows = 8, kTileVectors = 2;
 }
 #include "gemm_x86.h"
+#include "gemm_f32-inl.h"
 #include "gemm-inl.h"
 #include "train-inl.h"
 #include "train_attention-inl.h"

@@ -1,5 +1,6 @@
 // The table of training kernels that each instruction set fills in, beside kernels.h: one thread's share, pointers
-// and sizes. Lengths are multiples of 16 unless a line says otherwise. All sets give the same bits.
+// and sizes. Lengths are multiples of 16 unless a line says otherwise. All sets give the same bits but the one whose
+// products round their factors to bfloat16.
 #pragma once
 #include <cstdint>
 #include "gemm.h"
@@ -67,3 +68,7 @@ static inline int64_t attendBackScratch(int length, int headDim) {
 
 // The set that kernelsFor(name) chooses.
 const TrainKernels* trainKernelsFor(const char* name);
+// The same with factors of products rounded to bfloat16; nullptr where it cannot.
+const TrainKernels* bfloatKernelsFor(const char* name);
+// Whether this CPU multiplies pairs of bfloat16 in the lanes of AVX-512.
+bool hasBfloatProducts();

@@ -4,6 +4,7 @@ namespace {
 constexpr int kTileRows = 4, kTileVectors = 1;
 }
 #include "gemm_scalar.h"
+#include "gemm_f32-inl.h"
 #include "gemm-inl.h"
 #include "train-inl.h"
 #include "train_attention-inl.h"

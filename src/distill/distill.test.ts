@@ -8,11 +8,13 @@ import { load } from "../llm.ts"
 import { UserError } from "../util/errors.ts"
 import { distill } from "./distill.ts"
 import type { DistilOptions, DistilProgress, DistilResult } from "./distill.ts"
+import type { Products } from "./train/ops.ts"
+import { openOps } from "./workbench.ts"
 
 const file = "recipes/smoke.json"
 
 /** The smoke recipe, shorter still, and stopping for a checkpoint after every step. */
-function tinyRecipe(): string {
+function tinyRecipe(products: Products = "f32"): string {
   const recipe = JSON.parse(readFileSync(file, "utf8"))
   for (const stage of recipe.stages) {
     stage.tokens = stage.kind === "on-policy" ? 512 : 1536
@@ -22,8 +24,13 @@ function tinyRecipe(): string {
   recipe.stages[0].curriculum = [{ until: 1, maxTokens: 512 }]
   recipe.tokenizer = { vocabulary: 320, problems: 20 }
   recipe.evaluation[0].problems = 3
-  return JSON.stringify({ ...recipe, checkpointMinutes: 0 })
+  return JSON.stringify({ ...recipe, products, checkpointMinutes: 0 })
 }
+
+const bfloat = await openOps({ threads: 1, products: "bf16" }).then(
+  () => true,
+  () => false,
+)
 
 let folder: string
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "a3b-distill-"))))
@@ -93,6 +100,11 @@ describe("a run", () => {
     await expect(run("parts", { stopAfter: "student-9" })).rejects.toThrow(
       /has no stage student-9: it has teacher-1/,
     )
+  })
+
+  test.runIf(bfloat)("goes with products in bf16, to other weights", async () => {
+    expect((await run("rounded", { recipe: tinyRecipe("fastest") })).state).toBe("finished")
+    expect(weights("rounded").equals(weights("whole"))).toBe(false)
   })
 
   test("of another recipe is not gone on with", async () => {

@@ -55,7 +55,7 @@ export async function distill(options: DistilOptions): Promise<DistilResult> {
   const trainees = traineesOf(recipe)
   checkStop(options.stopAfter, trainees)
   const folder = RunFolder.open(options.out, options.recipe)
-  const ops = await openOps(options)
+  const ops = await openOps({ ...options, products: recipe.products })
   options.onProgress?.({ phase: "tokenizer" })
   const { size, encode } = await openTokenizer(folder, recipe)
   const workbench = new Workbench({ ...options, recipe, folder, ops, tokenizerSize: size })

@@ -54,6 +54,7 @@ describe("a wrong recipe is refused by the field's path", () => {
     ["stages.2.klMix", 2, "r.json: stages[2].klMix is 2: wanted a number from 0 to 1"],
     ["stages.2.keep", "all", "r.json: stages[2].keep is not known here: there are kind, model, "],
     ["evaluation.0.modes", ["loud"], `r.json: evaluation[0].modes[0] is "loud": wanted thinking or plain`],
+    ["products", "f16", `r.json: products is "f16": wanted "f32" or "bf16" or "fastest"`],
     ["models.teacher", 3, "r.json: models.teacher is 3: wanted an object"],
   ])("%s: %j", (path, value, message) => {
     let error: unknown

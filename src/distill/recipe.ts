@@ -6,6 +6,7 @@ import type { Json } from "../types.ts"
 import { UserError, messageOf } from "../util/errors.ts"
 import { Fields } from "./fields.ts"
 import type { Language, Mode, Problem } from "./world/problem.ts"
+import type { Products } from "./train/ops.ts"
 import type { RecallOptions } from "./world/talk/recall.ts"
 import { taskNames } from "./world/world.ts"
 
@@ -108,6 +109,8 @@ export interface Recipe {
   /** Whether the student is measured once more with its weights in four bits. */
   readonly quantised: "measured" | "left out"
   readonly checkpointMinutes: number
+  /** Of training. Machines that take the fastest differently learn different weights. */
+  readonly products: Products
   readonly precision: "bf16" | "fp8"
 }
 
@@ -126,6 +129,7 @@ export function parseRecipe(text: string, file: string): Recipe {
     evaluation: fields.list("evaluation", readSet),
     quantised: fields.choice("quantised", ["measured", "left out"], "left out"),
     checkpointMinutes: fields.number("checkpointMinutes", { least: 0, most: 1e3, otherwise: 5 }),
+    products: fields.choice("products", ["f32", "bf16", "fastest"], "f32"),
     precision: fields.choice("precision", ["bf16", "fp8"], "bf16"),
   }
   fields.end()

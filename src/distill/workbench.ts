@@ -7,11 +7,12 @@ import { join } from "node:path"
 import { parseConfig } from "../model/config.ts"
 import type { ModelConfig } from "../model/config.ts"
 import type { Quant } from "../weights/pack-plan.ts"
+import { UserError } from "../util/errors.ts"
 import { LocalPolicy } from "./policy.ts"
 import type { LocalPolicyOptions, Policy } from "./policy.ts"
 import type { Recipe, Role } from "./recipe.ts"
 import type { RunFolder } from "./run-folder.ts"
-import type { Ops } from "./train/ops.ts"
+import type { Ops, Products } from "./train/ops.ts"
 import { Trainer } from "./train/trainer.ts"
 import { tokenizerFolder } from "./tokenizer-stage.ts"
 import type { Trainee } from "./units.ts"
@@ -80,11 +81,17 @@ export class Workbench {
 export async function openOps({
   backend = "auto",
   threads = availableParallelism(),
-}: Pick<LocalPolicyOptions, "backend" | "threads">): Promise<Ops> {
+  products,
+}: Pick<LocalPolicyOptions, "backend" | "threads"> & { products: Products }): Promise<Ops> {
   if (backend === "cpu" || (backend === "auto" && (await hasAddon()))) {
     const { NativeOps } = await import("./train/native.ts")
-    return new NativeOps({ threads })
+    return new NativeOps({ threads, products })
   }
+  if (products === "bf16")
+    throw new UserError(
+      "unsupported",
+      'the recipe wants products in bf16, which only the native kernels have: build the addon, or write "fastest"',
+    )
   const { referenceOps } = await import("./train/reference.ts")
   return referenceOps
 }

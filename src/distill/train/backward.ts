@@ -2,7 +2,7 @@
 // those of all parameters added up. Mirrors the forward pass function by function.
 
 import { embeddingName, finalNormName, layerNames } from "../../model/tensors.ts"
-import { headShape, type LayerTape, type Network, type PackedRows, type Tape } from "./model.ts"
+import { headShape, routerShape, type LayerTape, type Network, type PackedRows, type Tape } from "./model.ts"
 import { allRows, type Values } from "./ops.ts"
 import { routeBack } from "./routing.ts"
 
@@ -49,7 +49,7 @@ function expertsBackward(
   ops.mix(dNormed, dSorted, places)
   const dLogits = arena.take(rows * experts)
   routeBack(dLogits, dWeights, routing, { rows, experts, topK, normalise: normaliseTopK }, balance)
-  const router = allRows(hidden, experts, rows)
+  const router = routerShape(network, rows)
   ops.linearGradient(parameters.gradient(name.router), dLogits, betweenNormed, router)
   ops.linearBack(dNormed, dLogits, parameters.value(name.router), router, "add")
   const shape = { rows, columns: hidden, epsilon }

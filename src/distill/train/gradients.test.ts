@@ -1,4 +1,4 @@
-import { expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import {
   randomValues,
   relativeError,
@@ -13,7 +13,7 @@ import type { SoftTargets } from "./head.ts"
 import { forward, type Network } from "./model.ts"
 import { NativeOps } from "./native.ts"
 import { learn } from "./objective.ts"
-import type { Values } from "./ops.ts"
+import type { Ops, Values } from "./ops.ts"
 import { referenceOps } from "./reference.ts"
 
 const balance = 0.05
@@ -21,6 +21,7 @@ const batch = tinyBatch([9, 1, 6], tinyConfig.vocab, 3)
 const untied = { ...tinyConfig, tied: false }
 const unnormalised = { ...tinyConfig, normaliseTopK: false, topK: 3 }
 const native = new NativeOps({ threads: 2 })
+const fastest = new NativeOps({ threads: 2, products: "fastest" })
 
 const teacherLogits = randomValues(referenceOps, batch.ids.length * tinyConfig.vocab, 5).map((x) => 3 * x)
 
@@ -117,14 +118,36 @@ test.each([0, 0.5, 1])("so they are towards a teacher with mix %d", (mix) => {
   expectSame(tinyConfig, undefined, { teacherLogits, mix })
 })
 
+const long = tinyBatch([130, 70, 1], tinyConfig.vocab, 8)
+
+function gradientsOf(ops: Ops): Values {
+  const network = tinyNetwork(ops, tinyConfig, 2)
+  learn(network, long, balance)
+  return network.parameters.gradients
+}
+
 test("gradients have the same bits for any number of threads and any instruction set", () => {
-  const long = tinyBatch([130, 70, 1], tinyConfig.vocab, 8)
-  const bits = (threads: number, isa?: string) => {
-    const network = tinyNetwork(new NativeOps({ threads, isa }), tinyConfig, 2)
-    learn(network, long, balance)
-    return network.parameters.gradients
-  }
+  const bits = (threads: number, isa?: string) => gradientsOf(new NativeOps({ threads, isa }))
   const wanted = bits(1)
   for (const [threads, isa] of [[2], [3], [2, "avx2"], [2, "scalar"]] as [number, string?][])
     expect(bits(threads, isa)).toEqual(wanted)
+})
+
+function cosine(a: Values, b: Values): number {
+  const dot = (x: Values, y: Values) => Array.from(x).reduce((sum, value, i) => sum + value * y[i], 0)
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
+}
+
+describe.runIf(fastest.products === "bf16")("with products in bf16 gradients", () => {
+  test("point where the reference's do", () => {
+    const close = cosine(gradientsOf(fastest), gradientsOf(referenceOps))
+    expect(close).toBeGreaterThan(0.999)
+    expect(close).toBeLessThan(1 - 1e-8)
+  })
+
+  test("have the same bits for any number of threads", () => {
+    const bits = (threads: number) => gradientsOf(new NativeOps({ threads, products: "bf16" }))
+    const wanted = bits(1)
+    for (const threads of [2, 3]) expect(bits(threads)).toEqual(wanted)
+  })
 })

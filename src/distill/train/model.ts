@@ -5,7 +5,7 @@ import type { ModelConfig } from "../../model/config.ts"
 import { embeddingName, finalNormName, layerNames } from "../../model/tensors.ts"
 import { rotaryEmbedding } from "../../model/rope.ts"
 import type { Arena } from "./arena.ts"
-import { allRows, type AttentionDone, type Ops, type RopeHeads, type Values } from "./ops.ts"
+import { allRows, type AttentionDone, type Linear, type Ops, type RopeHeads, type Values } from "./ops.ts"
 import type { Parameters } from "./parameters.ts"
 import { route, type Routing } from "./routing.ts"
 
@@ -76,6 +76,11 @@ export function headShape({ config, angles }: Network, rows: PackedRows, heads: 
   return { rows: rows.ids.length, heads, headDim, epsilon, ...angles, positions: rows.positions }
 }
 
+/** Small differences decide between experts. */
+export function routerShape({ config }: Network, rows: number): Linear {
+  return { ...allRows(config.hidden, config.experts, rows), factors: "exact" }
+}
+
 export function forward(network: Network, rows: PackedRows): Tape {
   const { config, ops, parameters, arena } = network
   const { hidden, epsilon } = config
@@ -133,7 +138,7 @@ function expertsForward(network: Network, layer: number, between: Values) {
   const betweenNormed = arena.take(between.length)
   ops.rmsNorm(betweenNormed, between, parameters.value(name.moeNorm), { rows, columns: hidden, epsilon })
   const logits = arena.take(rows * experts)
-  ops.linear(logits, betweenNormed, parameters.value(name.router), allRows(hidden, experts, rows), "set")
+  ops.linear(logits, betweenNormed, parameters.value(name.router), routerShape(network, rows), "set")
   const shape = { rows, experts, topK, normalise: normaliseTopK }
   const routing = route(logits, arena.take(rows * experts), arena.take(rows * topK), shape)
   const { groups, sources, places, weights } = routing

@@ -12,6 +12,7 @@ import type {
   Norm,
   Ops,
   Places,
+  Products,
   RopeHeads,
   Values,
   Write,
@@ -21,8 +22,9 @@ type NativeTrainer = object & { readonly trainer: unique symbol }
 
 /** native/train_addon.cc, one to one. */
 interface TrainAddon {
-  trainer(threads: number, isa: string): NativeTrainer
+  trainer(threads: number, isa: string, products: "f32" | ""): NativeTrainer
   trainerIsa(trainer: NativeTrainer): string
+  trainerProducts(trainer: NativeTrainer): "f32" | "bf16"
   train(trainer: NativeTrainer, op: string, numbers: Float64Array, ...arrays: (Values | Int32Array)[]): void
 }
 
@@ -33,19 +35,25 @@ export interface NativeOptions {
   threads: number
   /** avx512, avx2 or scalar; A3B_ISA, or else the best one here where absent. */
   isa?: string
+  /** f32 where absent. */
+  products?: Products
 }
 
 export class NativeOps implements Ops {
   readonly name = "native"
   readonly device: string
   readonly threads: number
+  readonly products: "f32" | "bf16"
   readonly #addon: TrainAddon
   readonly #trainer: NativeTrainer
 
-  constructor({ threads, isa = process.env.A3B_ISA ?? "" }: NativeOptions) {
+  constructor({ threads, isa = process.env.A3B_ISA ?? "", products = "f32" }: NativeOptions) {
     this.#addon = loadAddon() as unknown as TrainAddon // the same module's other half: its shape is stated above
-    this.#trainer = create(this.#addon, threads, isa)
-    this.device = this.#addon.trainerIsa(this.#trainer)
+    this.#trainer = create(this.#addon, threads, isa, products)
+    this.products = this.#addon.trainerProducts(this.#trainer)
+    const set = this.#addon.trainerIsa(this.#trainer)
+    this.device = this.products === "f32" ? set : `${set} with bf16 products`
+    if (products === "bf16" && this.products === "f32") throw noBfloat(set)
     this.threads = threads
   }
 
@@ -57,14 +65,16 @@ export class NativeOps implements Ops {
     this.#addon.train(this.#trainer, op, Float64Array.from(numbers), ...arrays)
   }
 
-  #product(kind: 0 | 1 | 2, arrays: Values[], { inputs, outputs, groups }: Linear, write: Write): void {
+  #product(kind: 0 | 1 | 2, arrays: Values[], shape: Linear, write: Write): void {
+    const { inputs, outputs, groups, factors } = shape
     const rows = groups[groups.length - 1]
     const x = rows * inputs
     const y = rows * outputs
     const w = (groups.length - 1) * inputs * outputs
     const sizes = { 0: [y, x, w], 1: [x, y, w], 2: [w, y, x] }[kind]
     checkLengths("linear", arrays, sizes)
-    this.#run("products", [kind, inputs, outputs, write === "add" ? 1 : 0], ...arrays, groups)
+    const numbers = [kind, inputs, outputs, write === "add" ? 1 : 0, factors === "exact" ? 1 : 0]
+    this.#run("products", numbers, ...arrays, groups)
   }
 
   linear(y: Values, x: Values, w: Values, shape: Linear, write: Write): void {
@@ -199,12 +209,20 @@ export class NativeOps implements Ops {
   }
 }
 
-function create(addon: TrainAddon, threads: number, isa: string): NativeTrainer {
+function create(addon: TrainAddon, threads: number, isa: string, products: Products): NativeTrainer {
   try {
-    return addon.trainer(threads, isa)
+    return addon.trainer(threads, isa, products === "f32" ? "f32" : "")
   } catch (error) {
     throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }
+}
+
+function noBfloat(set: string): UserError {
+  return new UserError(
+    "unsupported",
+    `this CPU has no bf16 products with ${set}: they need AVX-512 and AVX512_BF16; ask for "f32", or "fastest" for ` +
+      "what there is",
+  )
 }
 
 function checkLengths(op: string, arrays: readonly { length: number }[], lengths: readonly number[]): void {

@@ -8,6 +8,12 @@ export type Values = Float32Array | Float64Array
 export type Write = "set" | "add"
 
 /**
+ * What native ops round the factors of products to; sums, parameters and all else stay float32. The fastest is bf16
+ * where the processor has AVX512_BF16, else f32.
+ */
+export type Products = "f32" | "bf16" | "fastest"
+
+/**
  * A linear map of rows, weights [outputs, inputs]. With more than one group the weights are stacked, and group g
  * takes the rows groups[g] to groups[g + 1].
  */
@@ -16,6 +22,8 @@ export interface Linear {
   outputs: number
   /** First row of every group, and the end. */
   groups: Int32Array
+  /** Where ops may round factors to fewer bits, this product's are left as they are. */
+  factors?: "exact"
 }
 
 export interface Norm {

@@ -194,8 +194,9 @@ function copyBatch(seed: number): TrainBatch {
   }
 }
 
-test("a tiny model learns to copy", () => {
+test.each(["f32", "fastest"] as const)("a tiny model learns to copy by %s products", (products) => {
   const config = { ...tinyConfig, hidden: 64, expertHidden: 64, vocab: 16, kvHeads: 1, ropeTheta: 1000 }
+  const ops = new NativeOps({ threads: 2, products })
   const trainer = Trainer.create(config, { seed: 1, ops })
   const losses = Array.from({ length: 100 }, (_, i) => trainer.step(copyBatch(i), options).loss)
   expect(losses[0]).toBeGreaterThan(2)
