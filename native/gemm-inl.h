@@ -32,11 +32,15 @@ inline void tile(const float* a, int64_t step, const float* b, int steps, Write 
       for (int j = 0; j < kTileVectors; j++) sum[i][j] = multiplyAdd(left, right[j], sum[i][j]);
     }
   }
-  for (int i = 0; i < kTileRows; i++)
-    for (int j = 0; j < kTileVectors; j++) {
-      float* at = c + i * stride + 16 * j;
-      store(at, write == Write::add ? add(load(at), sum[i][j]) : sum[i][j]);
-    }
+  // Unrolled, or else the sums would leave their registers for this.
+  constexpr int n = kTileRows * kTileVectors;
+  auto at = [&](int t) { return c + t / kTileVectors * stride + t % kTileVectors * 16; };
+  if (write == Write::add) {
+#pragma GCC unroll 16
+    for (int t = 0; t < n; t++) sum[t / kTileVectors][t % kTileVectors] = add(load(at(t)), sum[t / kTileVectors][t % kTileVectors]);
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < n; t++) store(at(t), sum[t / kTileVectors][t % kTileVectors]);
 }
 
 // A tile of which only a corner is wanted.

@@ -66,11 +66,14 @@ void attend(const float* q, const float* keys, const float* values, HeadShape sh
       VF m = set1(largest[i]);
       for (int t = 0; t < n; t += 16) m = maxOf(m, load(s + t));
       const float next = maxLanes(m);
-      alignas(64) float shrink[16];
-      store(shrink, exponential(set1(largest[i] - next)));
-      total[i] = total[i] * shrink[0] + exponentials(s, seen, n, next);
-      if (next != largest[i]) scaleRow(sums + i * d, d, shrink[0]);
-      largest[i] = next;
+      if (next != largest[i]) {
+        alignas(64) float shrink[16];
+        store(shrink, exponential(set1(largest[i] - next)));
+        total[i] *= shrink[0];
+        scaleRow(sums + i * d, d, shrink[0]);
+        largest[i] = next;
+      }
+      total[i] += exponentials(s, seen, n, next);
     }
     packLeft({scores, kAttendBlock, 1}, rows, n, 1.0f, weights);
     multiply(packedLeft(weights, n), values, rows, d, n, Write::add, sums, d);
