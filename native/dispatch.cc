@@ -23,12 +23,12 @@ static bool hasAvx512() {
   const int need = (1 << 16) | (1 << 17) | (1 << 30) | static_cast<int>(1u << 31);
   return hasAvx2() && osSaves(0xe6) && (b[1] & need) == need && (b[2] & (1 << 11));
 }
-static unsigned leaf7Second() {
+static bool hasAvx512Bf16() {
   int b[4];
   __cpuidex(b, 7, 0);
-  if (b[0] < 1) return 0;
+  if (b[0] < 1) return false;
   __cpuidex(b, 7, 1);
-  return static_cast<unsigned>(b[0]);
+  return hasAvx512() && (b[0] & (1 << 5));
 }
 #else
 #include <cpuid.h>
@@ -42,9 +42,9 @@ static bool hasAvx512() {
   return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
-static unsigned leaf7Second() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) ? a : 0;
+static bool hasAvx512Bf16() {
+  unsigned a, b, c, d;  // older compilers' builtin does not know this name either
+  return hasAvx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1 << 5));
 }
 #endif
 #endif
@@ -68,7 +68,7 @@ const char* kernelNames() {
 
 bool hasBfloatProducts() {
 #ifdef A3B_X86
-  return hasAvx512() && (leaf7Second() & (1 << 5));
+  return hasAvx512Bf16();
 #else
   return false;
 #endif

@@ -107,6 +107,11 @@ describe("a run", () => {
     expect(weights("rounded").equals(weights("whole"))).toBe(false)
   })
 
+  test("with products in bf16 is refused without the native kernels", async () => {
+    const refused = run("refused", { recipe: tinyRecipe("bf16"), backend: "reference" })
+    await expect(refused).rejects.toThrow(/only the native kernels have: build the addon, or write "fastest"/)
+  })
+
   test("of another recipe is not gone on with", async () => {
     const other = distill({ recipe: readFileSync(file, "utf8"), file, out: join(folder, "whole") })
     await expect(other).rejects.toThrow(UserError)
