@@ -114,7 +114,12 @@ test("no byte of any tensor changes unseen", async () => {
 
 test("a matrix of several chunks is hashed as it was packed", async () => {
   const folder = testFolder()
-  const { checkpoint, specs } = sampleCheckpoint(folder, { type: "F32", columns: 1024, rows: 272, experts: 2 })
+  const { checkpoint, specs } = sampleCheckpoint(folder, {
+    type: "F32",
+    columns: 1024,
+    rows: 272,
+    experts: 2,
+  })
   const path = join(folder, "model.a3b")
   await pack(checkpoint, specs, path, { quant: "keep" })
   const model = openPacked(path)
