@@ -8,10 +8,11 @@
 // run before each turn: --between "sync; echo 3 > /proc/sys/vm/drop_caches"
 
 import { execFile } from "node:child_process"
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { availableParallelism, cpus, loadavg } from "node:os"
+import { readFileSync } from "node:fs"
+import { availableParallelism, loadavg } from "node:os"
 import { join } from "node:path"
 import { parseArgs, promisify } from "node:util"
+import { appendRow, machineName, median, today } from "./results.ts"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -84,15 +85,6 @@ async function peer(): Promise<Turn> {
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
 }
 
-function machineName(): string {
-  const model = cpus()[0]?.model.replace(/\W+/g, "-").toLowerCase() ?? "unknown"
-  return `${model}-${availableParallelism()}-threads`.replace(/^-+/, "")
-}
-
-function median(numbers: number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]
-}
-
 const pairs: { a: OurTurn; b: Turn }[] = []
 for (let round = 0; round < Number(values.rounds); round++) {
   const a = await ours()
@@ -116,7 +108,7 @@ const { version } = JSON.parse(
 const of = (pick: (pair: { a: OurTurn; b: Turn }) => number, digits: number) =>
   median(pairs.map(pick)).toFixed(digits)
 const row = {
-  date: new Date().toISOString().slice(0, 10),
+  date: today(),
   isa: pairs[0].a.isa,
   threads: values.threads,
   rounds: values.rounds,
@@ -135,9 +127,4 @@ const row = {
   peer_rss_bytes: of(({ b }) => b.rssBytes, 0),
   peer: `node-llama-cpp ${version}`,
 }
-const results = join(root, "bench/results")
-mkdirSync(results, { recursive: true })
-const file = join(results, `${values.machine}.csv`)
-if (!existsSync(file)) writeFileSync(file, `${Object.keys(row).join(",")}\n`)
-appendFileSync(file, `${Object.values(row).join(",")}\n`)
-console.log(file)
+console.log(appendRow(values.machine, row))

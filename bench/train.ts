@@ -1,6 +1,6 @@
 // Speed of training steps: `npx tsx bench/train.ts [--threads n] [--steps n] [--products f32,bf16]`, the kinds of
 // products in turns. Prints tokens and floating-point operations a second for two lengths of sequences, their share of
-// the best 512x512x512 product of the same run, and where the time goes.
+// the best 512x512x512 product of the same run, and where the time goes; appends rows to results/train-<machine>.csv.
 //
 // Operations are counted as is usual: 6 for each active parameter and token, the embedding's rows not counted, and
 // those of causal attention (4 on the way forward, 8 on the way back, for each pair of tokens and value of a head).
@@ -14,6 +14,7 @@ import { Trainer } from "../src/distill/train/trainer.ts"
 import type { ModelConfig } from "../src/model/config.ts"
 import { parameters } from "../src/model/tensors.ts"
 import { seeded } from "../test/random.ts"
+import { appendRow, machineName, median, today } from "./results.ts"
 
 const nano: ModelConfig = {
   layers: 4,
@@ -100,12 +101,24 @@ function bench(length: number, peak: number, native: Ops): void {
     return { took: seconds() - start, times: [...times] }
   })
   const { took, times: parts } = steps.reduce((best, step) => (step.took < best.took ? step : best))
+  const usual = median(steps.map((step) => step.took))
   const rate = operations(length) / took
   console.log(
     `sequences of ${length}: ${(rows / took).toFixed(0)} tokens/s, ${(rate / 1e9).toFixed(1)} GFLOP/s, ` +
       `${((100 * rate) / peak).toFixed(0)} % of the product (best of ${steps.length} steps of ${rows} rows, ` +
-      `median ${[...steps].sort((a, b) => a.took - b.took)[steps.length >> 1].took.toFixed(3)} s)`,
+      `median ${usual.toFixed(3)} s)`,
   )
+  appendRow(`train-${machineName()}`, {
+    date: today(),
+    device: native.device,
+    threads: options.threads,
+    active_parameters: parameters(nano).active,
+    sequence: length,
+    rows,
+    tokens_per_second: (rows / usual).toFixed(0),
+    gflops: (operations(length) / usual / 1e9).toFixed(1),
+    product_gflops: (peak / 1e9).toFixed(1),
+  })
   const inOps = parts.reduce((sum, [, time]) => sum + time, 0)
   const lines = [...parts, ["the rest", took - inOps] as const].sort((a, b) => b[1] - a[1])
   for (const [op, time] of lines.slice(0, 12))

@@ -32,39 +32,46 @@ function holds(step: string, result: number) {
 }
 
 describe("a step of arithmetic", () => {
-  test("adds by columns above 99, each with its carry", () => {
-    expect(add(47, 38)).toBe("47+38=85")
-    expect(add(178, 245)).toBe("178+245:8+5=13,7+4+1=12,1+2+1=4,423")
+  test("adds by columns, each with its carry", () => {
+    expect(add(7, 8)).toBe("7+8=15")
+    expect(add(47, 38)).toBe("47+38:7+8=15,4+3+1=8,85")
+    expect(add(178, 5)).toBe("178+5:8+5=13,7+0+1=8,1+0=1,183")
     fc.assert(fc.property(number(999), number(999), (a, b) => holds(add(a, b), a + b)))
   })
 
-  test("takes away by columns above 99, borrowing ten", () => {
-    expect(subtract(94, 70)).toBe("94-70=24")
+  test("takes away by columns, borrowing ten", () => {
+    expect(subtract(14, 9)).toBe("14-9=5")
+    expect(subtract(62, 33)).toBe("62-33:12-3=9,6-3-1=2,29")
     expect(subtract(134, 90)).toBe("134-90:4-0=4,13-9=4,1-0-1=0,44")
     fc.assert(fc.property(number(999), number(999), (a, b) => holds(subtract(a + b, b), a)))
   })
 
-  test("multiplies tens and units apart", () => {
+  test("multiplies digit by digit, each with what is carried", () => {
     expect(multiply(35, 2)).toBe("35*2=70")
-    expect(multiply(35, 3)).toBe("35*3:30*3=90,5*3=15,90+15=105")
+    expect(multiply(30, 7)).toBe("30*7=210")
+    expect(multiply(37, 6)).toBe("37*6:7*6=42,3*6=18,18+4=22,222")
+    expect(multiply(250, 6)).toBe("250*6:0*6=0,5*6=30,2*6=12,12+3=15,1500")
     fc.assert(fc.property(number(300), number(10, 1), (a, b) => holds(multiply(a, b), a * b)))
   })
 
-  test("divides the tens of the quotient first", () => {
+  test("divides digit by digit", () => {
     expect(divide(24, 2)).toBe("24/2=12")
-    expect(divide(84, 3)).toBe("84/3:60/3=20,84-60=24,24/3=8,20+8=28")
+    expect(divide(640, 80)).toBe("640/80=64/8=8")
+    expect(divide(882, 9)).toBe("882/9:9*9=81,88-81=7,9*8=72,72-72=0,98")
+    expect(divide(816, 8)).toBe("816/8:8*1=8,8-8=0,8*0=0,1-0=1,8*2=16,16-16=0,102")
     fc.assert(fc.property(number(99), number(10, 1), (a, b) => holds(divide(a * b, b), a)))
   })
 
   test("shares out and ends with what is left over", () => {
-    expect(shareOut(47, 6)).toBe("47/6:6*7=42,47-42=5")
-    expect(shareOut(98, 5)).toBe("98/5:5*10=50,98-50=48,5*9=45,48-45=3")
-    fc.assert(fc.property(number(99, 1), number(9, 1), (a, b) => holds(shareOut(a, b), a % b)))
+    expect(shareOut(47, 6)).toBe("47/6:6*7=42,47-42=5,7 r5")
+    expect(shareOut(98, 5)).toBe("98/5:5*1=5,9-5=4,5*9=45,48-45=3,19 r3")
+    fc.assert(fc.property(number(99, 10), number(9, 1), (a, b) => holds(shareOut(a, b), a % b)))
   })
 
   test("is refused where it would leave the numbers that a thought can hold", () => {
     expect(() => subtract(3, 5)).toThrow("below zero")
     expect(() => divide(7, 2)).toThrow("remainder")
+    expect(() => divide(104, 13)).toThrow("two digits")
     expect(() => multiply(12, 34)).toThrow("two digits")
   })
 })

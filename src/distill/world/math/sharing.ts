@@ -1,7 +1,7 @@
 // Step 6. Things shared out equally, and what is left over.
 
 import { phrase } from "../phrase.ts"
-import { add, divide, shareOut } from "../steps.ts"
+import { divide, shareOut } from "../steps.ts"
 import { goods, names } from "../vocabulary.ts"
 import type { WordKind } from "./word-problem.ts"
 
@@ -36,10 +36,7 @@ export const sharing: WordKind = {
     const answer = asked === "rest" ? rest : each
     return {
       question: phrase(random, pattern + question, { things, many, receiving, who, name }),
-      steps: [
-        rest === 0 ? divide(things, receiving) : shareOut(things, receiving),
-        ...(rest > 0 && asked === "each" && each > 10 ? [add(10, each - 10)] : []),
-      ],
+      steps: [rest === 0 ? divide(things, receiving) : shareOut(things, receiving)],
       says:
         language === "en"
           ? asked === "rest"

@@ -32,7 +32,9 @@ export const speed: WordKind = {
   word: (random, language, [kmPerHour, hours]) => {
     // A quotient by two uneven digits cannot be written in small steps.
     const asked = random.pick(
-      kmPerHour % 10 === 0 ? (["distance", "time", "speed"] as const) : (["distance", "speed"] as const),
+      kmPerHour % 10 === 0 && kmPerHour < 100
+        ? (["distance", "time", "speed"] as const)
+        : (["distance", "speed"] as const),
     )
     const values = {
       mover: random.pick(movers[language]),
@@ -41,9 +43,9 @@ export const speed: WordKind = {
       distance: kmPerHour * hours,
     }
     const step = {
-      distance: multiply(kmPerHour, hours),
-      time: `${values.distance}/${kmPerHour}=${hours}`,
-      speed: divide(values.distance, hours),
+      distance: () => multiply(kmPerHour, hours),
+      time: () => divide(values.distance, kmPerHour),
+      speed: () => divide(values.distance, hours),
     }[asked]
     const answer = values[asked]
     const unit = { distance: "km", time: "hours", speed: "km per hour" }[asked]
@@ -52,7 +54,7 @@ export const speed: WordKind = {
     ]
     return {
       question: phrase(random, wordings[language][asked], values),
-      steps: [step],
+      steps: [step()],
       says: language === "en" ? `It is ${answer} ${unit}.` : zhSays,
       answer,
     }

@@ -1,11 +1,12 @@
 // Step 6. What a tool is for in, a described tool out, under one of many names. Names come from parts, so that a
-// held-out one is new as a whole; argument names, their order and the descriptions vary freely.
+// held-out one is new as a whole; half the toolboxes have made-up words, which only the description explains: who learns
+// a list of names by heart gets those wrong. Argument names, their order and the descriptions vary freely.
 
 import type { Json, Tool } from "../../../types.ts"
 import type { Language, Split } from "../problem.ts"
 import type { Random } from "../random.ts"
 import type { Call } from "../script.ts"
-import { membersIn } from "../split.ts"
+import { drawIn, membersIn } from "../split.ts"
 
 export interface Argument {
   readonly names: readonly string[]
@@ -34,10 +35,13 @@ interface Malformed {
   readonly malformed: string
 }
 
-/** One toolbox writes all its names in one way. */
-export type Spelling = (verb: string, noun: string) => string
+/** One toolbox names all its tools in one way. */
+export interface Naming {
+  readonly words: "meant" | "made up"
+  readonly spell: (verb: string, noun: string) => string
+}
 
-const spellings: readonly Spelling[] = [
+const spellings: readonly Naming["spell"][] = [
   (verb, noun) => `${verb}_${noun}`,
   (verb, noun) => `${verb}_${noun}`,
   (verb, noun) => `${verb}${capitalised(noun)}`,
@@ -45,24 +49,34 @@ const spellings: readonly Spelling[] = [
   (verb, noun) => `${noun}.${verb}`,
 ]
 
-export const pickSpelling = (random: Random): Spelling => random.pick(spellings)
+export function pickNaming(random: Random): Naming {
+  return { words: random.chance(0.5) ? "made up" : "meant", spell: random.pick(spellings) }
+}
+
+const onsets = [..."bdfgklmnprstvz", "br", "ch", "cl", "dr", "fl", "gr", "pl", "sh", "st", "tr"]
+const vowels = [..."aeiou"]
+const codas = ["", "", "l", "m", "n", "r", "s", "x"]
+
+function madeUpWord(random: Random): string {
+  const syllable = () => random.pick(onsets) + random.pick(vowels) + random.pick(codas)
+  return syllable() + syllable()
+}
 
 export function nameTool(
   purpose: Purpose,
   random: Random,
   split: Split,
   language: Language,
-  spelling: Spelling,
+  naming: Naming,
 ): NamedTool {
-  const pairs = purpose.verbs.flatMap((verb) => purpose.nouns.map((noun) => `${verb} ${noun}`))
-  const pair = random.pick(membersIn(split, "tool", pairs))
-  const [verb, noun] = pair.split(" ")
-  const name = spelling(verb, noun)
+  const pair =
+    naming.words === "meant" ? meantPair(purpose, random, split) : madeUpPair(purpose, random, split)
+  const name = naming.spell(...pair)
   const named = purpose.arguments.map((argument) => random.pick(argument.names))
   const order = random.shuffle([...named.keys()])
   const properties = Object.fromEntries(order.map((i) => [named[i], { type: purpose.arguments[i].type }]))
   return {
-    content: `tool:${pair}`,
+    content: contentOf(pair),
     tool: {
       type: "function",
       function: {
@@ -77,6 +91,27 @@ export function nameTool(
       result: textOf(result),
     }),
   }
+}
+
+type Pair = readonly [verb: string, noun: string]
+
+const contentOf = ([verb, noun]: Pair) => `tool:${verb} ${noun}`
+
+function meantPair({ verbs, nouns }: Purpose, random: Random, split: Split): Pair {
+  const pairs = verbs.flatMap((verb) => nouns.map((noun): Pair => [verb, noun]))
+  const members = membersIn(
+    split,
+    "tool",
+    pairs.map((pair) => pair.join(" ")),
+  )
+  const [verb, noun] = random.pick(members).split(" ")
+  return [verb, noun]
+}
+
+/** Some have a verb that says what is done, though not to what. */
+function madeUpPair({ verbs }: Purpose, random: Random, split: Split): Pair {
+  const draw = (r: Random): Pair => [r.chance(0.5) ? r.pick(verbs) : madeUpWord(r), madeUpWord(r)]
+  return drawIn(split, random, draw, contentOf)
 }
 
 /** As Python writes JSON, which is what the templates show elsewhere too. */

@@ -4,7 +4,7 @@ import type { Tool } from "../../../types.ts"
 import { assert } from "../../../util/errors.ts"
 import type { Language, Split } from "../problem.ts"
 import type { Random } from "../random.ts"
-import { nameTool, pickSpelling } from "./kit.ts"
+import { nameTool, pickNaming } from "./kit.ts"
 import type { NamedTool } from "./kit.ts"
 import { purposeNames, purposes } from "./purposes.ts"
 import type { PurposeName } from "./purposes.ts"
@@ -23,9 +23,9 @@ export function toolbox(
   split: Split,
   language: Language,
 ): Toolbox {
-  const spelling = pickSpelling(random)
+  const naming = pickNaming(random)
   const named = new Map(
-    inside.map((purpose) => [purpose, nameTool(purposes[purpose], random, split, language, spelling)]),
+    inside.map((purpose) => [purpose, nameTool(purposes[purpose], random, split, language, naming)]),
   )
   return {
     tools: random.shuffle([...named.values()]).map(({ tool }) => tool),
