@@ -12,8 +12,9 @@ int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 
-// From this many rows on, the kernels unpack a panel once for all of them.
+// From this many rows on, one call takes few panels, so that its results stay in the cache.
 constexpr int kManyRows = 3;
+constexpr int kMaxPanels = 4;
 
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
@@ -75,13 +76,13 @@ struct Run {
   // Panels [p0, p1) of one expert's matrix, at most kMaxPanels if there are many rows, over `count` rows: out[panel][row][16].
   void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, const uint8_t* ahead, float* out, int thread) {
     if (kGeometry[w.format].panels)
-      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, fetch, ahead, out, scratch(thread));
+      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, fetch, ahead, out);
     const uint8_t* matrix = w.data + expert * w.expertBytes;
     for (int p = p0; p < p1; p++)
       k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
   }
 
-  float* results(int thread, int columns) const { return reinterpret_cast<float*>(scratch(thread) + alignUp(scratchBytes(columns))); }
+  float* results(int thread) const { return reinterpret_cast<float*>(scratch(thread)); }
 
   void embed(const int32_t* a) {
     const Weight& w = e.weights[a[1]];
@@ -123,7 +124,7 @@ struct Run {
   }
 
   void linearPanels(const Weight& w, const Rows& in, int rows, int p0, int p1, int y, bool adds, int thread) {
-    float* out = results(thread, w.columns);
+    float* out = results(thread);
     product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p1), out, thread);
     for (int r = 0; r < rows; r++) scatter(out, r, rows, p0, p1, w.rows, row(y, r), adds);
   }
@@ -220,7 +221,7 @@ struct Run {
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
       for (int p = first; p < last; p++) {
-        float* out = results(thread, w.columns);
+        float* out = results(thread);
         product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p + 1), out, thread);
         for (int r = 0; r < rows; r++) scatter(out, r, rows, p, p + 1, w.rows, logits + static_cast<int64_t>(r) * w.rows, false);
       }
@@ -286,8 +287,8 @@ struct Run {
     return pairs;
   }
 
-  // fn(expert, p0, p1, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows nothing
-  // is unpacked, and a thread's whole run of an expert's panels is one call: memory streams best in long runs.
+  // fn(expert, p0, p1, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows a
+  // thread's whole run of an expert's panels is one call: memory streams best in long runs.
   template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, int rows, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
     pool.run(each * static_cast<int>(pairs.busy.size()), 1, [&](int first, int last, int thread) {
@@ -312,7 +313,7 @@ struct Run {
 
     overExperts(pairs, inner, rows, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
-      float* g = results(thread, gate.columns);
+      float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
       product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(up, expert, p0), g, thread);
       product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(gate, expert, p1), u, thread);
@@ -330,7 +331,7 @@ struct Run {
 
     overExperts(pairs, down.rows, rows, [&](int expert, int p0, int p1, int thread) {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
-      float* o = results(thread, down.columns);
+      float* o = results(thread);
       product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, expert, p1), o, thread);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
@@ -380,7 +381,7 @@ bool grow(Memory& memory, int64_t bytes) { return memory.bytes() >= bytes || mem
 }  // namespace
 
 bool Engine::reserve(const Step& step) {
-  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, columns = kBlock, most = 1, panels = kMaxPanels;
+  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, most = 1, panels = kMaxPanels;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (const Sequence& s : step.sequences) pageList = std::max(pageList, ceilDiv(s.contextTokens, kPageTokens) * static_cast<int64_t>(sizeof(KvPage)));
@@ -388,7 +389,6 @@ bool Engine::reserve(const Step& step) {
     const int32_t* a = &step.ops[i + 1];
     auto reads = [&](int x) {
       most = std::max<int64_t>(most, step.rows[x]);
-      columns = std::max<int64_t>(columns, step.columns[x]);
       acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
     };
     if (step.ops[i] == kLinear) reads(a[0]);
@@ -396,12 +396,11 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
-      columns = std::max<int64_t>(columns, weights[a[6]].columns);
       if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
       between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
     }
   }
-  threadBytes = alignUp(std::max(query + pageList, alignUp(scratchBytes(columns)) + 2 * panels * most * 16 * 4)) + 4096;
+  threadBytes = alignUp(std::max(query + pageList, 2 * panels * most * 16 * 4)) + 4096;
   return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(scratch, threadBytes * pool.threads());
 }
 

@@ -22,11 +22,12 @@ constexpr Geometry kGeometry[kFormats] = {
     {kBlock, 4352, true}, {kBlock, 2304, true}, {kBlock, 2816, true}, {kBlock, 3360, true},
 };
 
-// Byte offsets inside a block.
-constexpr int kQ4Scales = 2048, kQ8Scales = 4096;
-constexpr int kQ4kSmall = 2048, kQ4kLarge = 2176, kQ4kD = 2240, kQ4kDmin = 2272;
-constexpr int kQ5kFifth = 2048, kQ5kShift = 512;  // what follows q5_k's fifth bits is q4_k's, 512 B later
-constexpr int kQ6kRow = 192, kQ6kUpper = 128, kQ6kScales = 3072, kQ6kD = 3328;
+// Byte offsets inside a block; a field has one entry of each row.
+constexpr int kVector = 64;  // bytes: a word of four k of each row
+constexpr int kQ4Scales = 32 * kVector, kQ8Scales = 64 * kVector, kGroupScales = 2 * kPanelRows;
+constexpr int kQ5kFifth = 32 * kVector, kQ5kShift = 512;  // what follows q5_k's fifth bits is q4_k's, 512 B later
+constexpr int kQ4kSmall = 32 * kVector, kQ4kLarge = kQ4kSmall + 128, kQ4kD = kQ4kLarge + 64, kQ4kDmin = kQ4kD + 32;
+constexpr int kQ6kSection = 3 * kVector, kQ6kUpper = 2 * kVector, kQ6kScales = 16 * kQ6kSection, kQ6kD = kQ6kScales + 256;
 
 inline uint16_t readU16(const uint8_t* p) {
   uint16_t v;
@@ -79,40 +80,34 @@ inline int64_t matrixBytes(int format, int64_t rows, int64_t columns) {
   return (g.panels ? (rows + kPanelRows - 1) / kPanelRows : rows) * blocks * g.bytes;
 }
 
-// Lane order: k of a block lies in byte laneByte(k) of vector laneVector(k).
-inline int laneVector(int k) { return (k >> 2) & 3; }
-inline int laneByte(int k) { return (k >> 4) * 4 + (k & 3); }
-
-inline int nibble(const uint8_t* row, int k) {
-  const int vector = laneVector(k);
-  return (row[(vector & 1) * 64 + laneByte(k)] >> (vector >> 1) * 4) & 15;
-}
+// Where the nibbles of words 2p and 2p + 1 begin: low and high.
+constexpr int planeAt(int format, int p) { return format == Q6_K ? (p >> 1) * kQ6kSection + (p & 1) * kVector : p * kVector; }
 
 // One weight of a block, k inside the block; the definition that the vector code must meet.
 inline float blockValue(int format, const uint8_t* block, int row, int k) {
-  const int group = k / 32, vector = laneVector(k), byte = laneByte(k);
-  const uint8_t* nibbles = block + row * (format == Q6_K ? kQ6kRow : 128);
+  const int group = k / 32, section = k / 16, word = k / 4, byte = row * 4 + k % 4;
+  const int nibble = (block[planeAt(format, word / 2) + byte] >> (word & 1) * 4) & 15;
   switch (format) {
-    case Q4_0: return halfToFloat(readU16(block + kQ4Scales + row * 16 + group * 2)) * static_cast<float>(nibble(nibbles, k) - 8);
+    case Q4_0: return halfToFloat(readU16(block + kQ4Scales + group * kGroupScales + row * 2)) * static_cast<float>(nibble - 8);
     case Q8_0: {
-      const int8_t q = static_cast<int8_t>(block[row * 256 + vector * 64 + byte]);
-      return halfToFloat(readU16(block + kQ8Scales + row * 16 + group * 2)) * static_cast<float>(q);
+      const int8_t q = static_cast<int8_t>(block[word * kVector + byte]);
+      return halfToFloat(readU16(block + kQ8Scales + group * kGroupScales + row * 2)) * static_cast<float>(q);
     }
     case Q4_K:
     case Q5_K: {
       const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
-      const uint8_t small = s[kQ4kSmall + row * 8 + group];
+      const uint8_t small = s[kQ4kSmall + group * kPanelRows + row];
       const uint32_t large = readU32(s + kQ4kLarge + row * 4);
       const int scale = (small & 15) | ((large >> (2 * group)) & 3) << 4;
       const int min = (small >> 4) | ((large >> (16 + 2 * group)) & 3) << 4;
-      int q = nibble(nibbles, k);
-      if (format == Q5_K) q |= ((block[kQ5kFifth + row * 32 + vector * 8 + byte / 8] >> (byte % 8)) & 1) << 4;
+      int q = nibble;
+      if (format == Q5_K) q |= ((block[kQ5kFifth + word * 8 + byte / 8] >> (byte % 8)) & 1) << 4;
       const float d = halfToFloat(readU16(s + kQ4kD + row * 2)), dmin = halfToFloat(readU16(s + kQ4kDmin + row * 2));
       return d * static_cast<float>(scale) * static_cast<float>(q) - dmin * static_cast<float>(min);
     }
     default: {  // Q6_K
-      const int q = nibble(nibbles, k) | ((nibbles[kQ6kUpper + byte] >> (2 * vector)) & 3) << 4;
-      const float scale = static_cast<float>(static_cast<int8_t>(block[kQ6kScales + row * 16 + k / 16]));
+      const int q = nibble | ((block[section * kQ6kSection + kQ6kUpper + byte] >> (2 * (word & 3))) & 3) << 4;
+      const float scale = static_cast<float>(static_cast<int8_t>(block[kQ6kScales + section * kPanelRows + row]));
       return halfToFloat(readU16(block + kQ6kD + row * 2)) * scale * static_cast<float>(q - 32);
     }
   }

@@ -18,14 +18,22 @@ void quantiseBlock(const float* x, ActBlock* out) {
     const float largest = maxLanes(maxOf(abs(a), abs(b)));
     const bool tiny = !(largest > kTinyGroup);
     const VF inverse = set1(tiny ? 0.0f : 127.0f / largest);
-    storeLane(out->values, 2 * g, toInt(mul(a, inverse)));
-    storeLane(out->values, 2 * g + 1, toInt(mul(b, inverse)));
-    out->scale[2 * g] = out->scale[2 * g + 1] = tiny ? 0.0f : largest / 127.0f;
+    storeBytes(out->values + g * 32, toInt(mul(a, inverse)));
+    storeBytes(out->values + g * 32 + 16, toInt(mul(b, inverse)));
+    out->scale[g] = tiny ? 0.0f : largest / 127.0f;
   }
-  VI sum = zeroInt();
-  for (int j = 0; j < 4; j++) sum = dot(sum, ones(), loadBytes(out->values[j]));
-  storeInt(out->sum, sum);
-  store(out->scaledSum, mul(load(out->scale), toFloat(sum)));
+  alignas(64) int32_t words[64], sums[16];
+  for (int i = 0; i < 4; i++) storeInt(words + i * 16, dot(zeroInt(), ones(), loadBytes(out->values + i * 64)));
+  for (int i = 0; i < 16; i++) {
+    sums[i] = words[4 * i] + words[4 * i + 1] + words[4 * i + 2] + words[4 * i + 3];
+    out->startQ6_K[i] = -32 * sums[i];
+  }
+  for (int g = 0; g < 8; g++) {
+    const int32_t sum = sums[2 * g] + sums[2 * g + 1];
+    out->startQ4_0[g] = -8 * sum;
+    out->startQ8_0[g] = -128 * sum;
+    out->scaledSum[g] = out->scale[g] * static_cast<float>(sum);
+  }
 }
 
 void quantise(const float* x, int columns, ActBlock* out) {
@@ -39,75 +47,53 @@ void quantise(const float* x, int columns, ActBlock* out) {
 
 // ---- packed matrices
 
-// 256 weights of one row, ready for the dot products: codes in lane order, each lane's scale.
-template <int format> struct RowBlock {
-  VB codes[4];
-  VF scale;
-};
-template <> struct RowBlock<Q4_K> { VB codes[4]; VF scale, min; };
-template <> struct RowBlock<Q5_K> { VB codes[4]; VF scale, min; };
+// Columns that share a scale.
+template <int format> constexpr int kGroup = format == Q6_K ? 16 : 32;
 
-// What all rows share of one activation block.
-struct Act {
-  VB values[4];
-  VI start;  // of the integer dot product: what turns unsigned codes into signed ones
-  VF scale, scaledSum;
-};
+// Words 2p and 2p + 1 of all rows of a block, ready for the dot products.
+struct Codes { VB even, odd; };
 
-template <int format> inline Act loadAct(const ActBlock* x) {
-  Act act;
-  for (int j = 0; j < 4; j++) act.values[j] = loadBytes(x->values[j]);
-  act.scale = load(x->scale);
-  if constexpr (format == Q4_0) act.start = minusShifted<3>(loadInt(x->sum));
-  if constexpr (format == Q6_K) act.start = minusShifted<5>(loadInt(x->sum));
-  if constexpr (format == Q8_0) act.start = signedStart(loadInt(x->sum));
-  if constexpr (format == Q4_K || format == Q5_K) {
-    act.start = zeroInt();
-    act.scaledSum = load(x->scaledSum);
-  }
-  return act;
-}
-
-template <int format> inline VF accumulate(const RowBlock<format>& w, const Act& x, VF acc) {
-  VI products = x.start;
-  for (int j = 0; j < 4; j++) products = format == Q8_0 ? dotSigned(products, w.codes[j], x.values[j]) : dot(products, w.codes[j], x.values[j]);
-  acc = fma(toFloat(products), mul(w.scale, x.scale), acc);
-  if constexpr (format == Q4_K || format == Q5_K) acc = fnma(w.min, x.scaledSum, acc);
-  return acc;
-}
-
-template <int format> inline RowBlock<format> unpackRow(const uint8_t* block, int row) {
-  RowBlock<format> w;
-  if constexpr (format == Q8_0) {
-    for (int j = 0; j < 4; j++) w.codes[j] = loadBytes(block + row * 256 + j * 64);
-    w.scale = pairsOfHalfs(block + kQ8Scales + row * 16);
-    return w;
-  }
-  const uint8_t* nibbles = block + row * (format == Q6_K ? kQ6kRow : 128);
-  for (int j = 0; j < 2; j++) {
-    const VB both = loadBytes(nibbles + j * 64);
-    w.codes[j] = lowNibbles(both);
-    w.codes[j + 2] = highNibbles(both);
-  }
-  if constexpr (format == Q4_0) w.scale = pairsOfHalfs(block + kQ4Scales + row * 16);
-  if constexpr (format == Q5_K)
-    for (int j = 0; j < 4; j++) w.codes[j] = withFifth(w.codes[j], block + kQ5kFifth + row * 32 + j * 8);
-  if constexpr (format == Q4_K || format == Q5_K) {
-    const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
-    const VF both = kScales(s + kQ4kSmall + row * 8, readU32(s + kQ4kLarge + row * 4), halfAt(s + kQ4kD + row * 2), halfAt(s + kQ4kDmin + row * 2));
-    w.scale = pairs<0>(both);
-    w.min = pairs<8>(both);
+template <int format> inline Codes codesOf(const uint8_t* block, int p) {
+  if constexpr (format == Q8_0) return {loadBytes(block + 2 * p * kVector), loadBytes(block + (2 * p + 1) * kVector)};
+  const VB both = loadBytes(block + planeAt(format, p));
+  const Codes codes = {lowNibbles(both), highNibbles(both)};
+  if constexpr (format == Q5_K) {
+    const uint8_t* fifth = block + kQ5kFifth + p * 16;
+    return {withFifth(codes.even, fifth), withFifth(codes.odd, fifth + 8)};
   }
   if constexpr (format == Q6_K) {
-    const VB upper = loadBytes(nibbles + kQ6kUpper);
-    w.codes[0] = withUpper<0>(w.codes[0], upper);
-    w.codes[1] = withUpper<2>(w.codes[1], upper);
-    w.codes[2] = withUpper<4>(w.codes[2], upper);
-    w.codes[3] = withUpper<6>(w.codes[3], upper);
-    w.scale = q6Scales(block + kQ6kScales + row * 16, halfAt(block + kQ6kD + row * 2));
+    const VB upper = loadBytes(block + (p >> 1) * kQ6kSection + kQ6kUpper);
+    if (p & 1) return {withUpper<4>(codes.even, upper), withUpper<6>(codes.odd, upper)};
+    return {withUpper<0>(codes.even, upper), withUpper<2>(codes.odd, upper)};
   }
-  return w;
+  return codes;
 }
+
+// Of one group: each row's scale and, where the format has one, its minimum.
+struct Scales { VF scale, min; };
+
+template <int format> inline Scales scalesOf(const uint8_t* block, int group) {
+  if constexpr (format == Q4_0 || format == Q8_0) {
+    return {halfsAt(block + (format == Q4_0 ? kQ4Scales : kQ8Scales) + group * kGroupScales), zero()};
+  } else if constexpr (format == Q6_K) {
+    return {mul(toFloat(loadSigned(block + kQ6kScales + group * kPanelRows)), halfsAt(block + kQ6kD)), zero()};
+  } else {
+    const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
+    const VI small = loadUnsigned(s + kQ4kSmall + group * kPanelRows), large = loadInt(reinterpret_cast<const int32_t*>(s + kQ4kLarge));
+    const VI scale = withUpperBits(andInt(small, 15), shiftRight(large, 2 * group));
+    const VI min = withUpperBits(shiftRight(small, 4), shiftRight(large, 16 + 2 * group));
+    return {mul(toFloat(scale), halfsAt(s + kQ4kD)), mul(toFloat(min), halfsAt(s + kQ4kDmin))};
+  }
+}
+
+template <int format> inline VI startOf(const ActBlock& x, int group) {
+  if constexpr (format == Q4_0) return set1Int(x.startQ4_0[group]);
+  if constexpr (format == Q8_0) return signedStart(x.startQ8_0[group]);
+  if constexpr (format == Q6_K) return set1Int(x.startQ6_K[group]);
+  return zeroInt();
+}
+
+template <int format> inline VI dotOf(VI acc, VB codes, VB x) { return format == Q8_0 ? dotSigned(acc, codes, x) : dot(acc, codes, x); }
 
 // Far enough ahead of the loads to cover memory latency at full rate.
 constexpr int kLinesAhead = 2048, kPagesAhead = 2 * 4096;
@@ -118,98 +104,91 @@ inline void fetchPageHead(const uint8_t* p) {
   for (int i = 0; i < kPageHead; i += 64) prefetchFar(reinterpret_cast<const uint8_t*>(page) + i);
 }
 
-// One panel, one token: weights go from memory through registers once.
-template <int format, Fetch fetch> void gemv(const uint8_t* panel, int blocks, const ActBlock* x, float* out) {
-  constexpr int bytes = kGeometry[format].bytes, rowBytes = bytes / 16;
-  VF acc[16];
+// One panel over some tokens, out[token][16]: weights are unpacked in registers, once for all of them. A lane is a row,
+// and its sum adds groups in ascending order, whatever the number of tokens. Few tokens have two chains of integer
+// sums, since one would wait for its own results.
+template <int format, int tokens, Fetch fetch>
+inline void tile(const uint8_t* panel, int blocks, const ActBlock* const* x, float* out) {
+  constexpr int bytes = kGeometry[format].bytes, groups = kBlock / kGroup<format>, planes = 32 / groups;
+  constexpr int chains = tokens < 4 ? 2 : 1;
+  VF acc[tokens];
 #pragma GCC unroll 16
-  for (int r = 0; r < 16; r++) acc[r] = zero();
-  for (int b = 0; b < blocks; b++, panel += bytes, x++) {
-    const Act act = loadAct<format>(x);
-    if constexpr (fetch == Fetch::kPageHeads) fetchPageHead(panel);
+  for (int t = 0; t < tokens; t++) acc[t] = zero();
+  for (int b = 0; b < blocks; b++, panel += bytes) {
+    if constexpr (tokens == 1 && fetch == Fetch::kPageHeads) fetchPageHead(panel);
+    for (int g = 0; g < groups; g++) {
+      if constexpr (tokens == 1 && fetch == Fetch::kLines)
+        for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++) prefetch(panel + kLinesAhead + line * 64);
+      VI sum[tokens][chains];
 #pragma GCC unroll 16
-    for (int r = 0; r < 16; r++) {
-      if constexpr (fetch == Fetch::kLines) {
-#pragma GCC unroll 5
-        for (int line = r * rowBytes / 64; line < (r + 1) * rowBytes / 64; line++) prefetch(panel + kLinesAhead + line * 64);
+      for (int t = 0; t < tokens; t++) {
+        sum[t][chains - 1] = zeroInt();
+        sum[t][0] = startOf<format>(x[t][b], g);
       }
-      acc[r] = accumulate<format>(unpackRow<format>(panel, r), act, acc[r]);
+#pragma GCC unroll 4
+      for (int i = 0; i < planes; i++) {
+        const int p = g * planes + i;
+        const Codes codes = codesOf<format>(panel, p);
+#pragma GCC unroll 16
+        for (int t = 0; t < tokens; t++) sum[t][0] = dotOf<format>(sum[t][0], codes.even, fourBytes(x[t][b].values + p * 8));
+#pragma GCC unroll 16
+        for (int t = 0; t < tokens; t++) sum[t][chains - 1] = dotOf<format>(sum[t][chains - 1], codes.odd, fourBytes(x[t][b].values + p * 8 + 4));
+      }
+      const Scales s = scalesOf<format>(panel, g);
+#pragma GCC unroll 16
+      for (int t = 0; t < tokens; t++) {
+        const ActBlock& act = x[t][b];
+        const int actGroup = g * kGroup<format> / 32;
+        const VI whole = chains == 2 ? addInt(sum[t][0], sum[t][1]) : sum[t][0];
+        acc[t] = fma(toFloat(whole), mul(s.scale, set1(act.scale[actGroup])), acc[t]);
+        if constexpr (format == Q4_K || format == Q5_K) acc[t] = fnma(s.min, set1(act.scaledSum[actGroup]), acc[t]);
+      }
     }
   }
-  sumLanes16(acc, out);
-}
-
-// rows x tokens of an unpacked panel; w is [block][16 rows], already at the tile's first row.
-template <int format, int rows, int tokens>
-inline void gemmTile(const RowBlock<format>* w, int blocks, const ActBlock* const* x, float* out) {
-  VF acc[rows * tokens];
 #pragma GCC unroll 16
-  for (int i = 0; i < rows * tokens; i++) acc[i] = zero();
-  for (int b = 0; b < blocks; b++, w += 16) {
-    Act act[tokens];
-#pragma GCC unroll 4
-    for (int t = 0; t < tokens; t++) act[t] = loadAct<format>(x[t] + b);
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-      for (int t = 0; t < tokens; t++) acc[t * rows + r] = accumulate<format>(w[r], act[t], acc[t * rows + r]);
-    }
-  }
-  if constexpr (rows * tokens == 16) {
-    alignas(64) float sums[16];
-    sumLanes16(acc, sums);
-    for (int t = 0; t < tokens; t++) memcpy(out + t * 16, sums + t * rows, rows * 4);
-  } else {
-    for (int t = 0; t < tokens; t++)
-      for (int r = 0; r < rows; r++) out[t * 16 + r] = sumLanes(acc[t * rows + r]);
-  }
+  for (int t = 0; t < tokens; t++) store(out + t * 16, acc[t]);
 }
 
 // Tokens whose activations stay in the second-level cache while the panels pass over them.
-constexpr int kTokenBlock = 64;
-// From this many tokens on, unpacking first is cheaper than unpacking for each.
-constexpr int kUnpackTokens = 3;
+constexpr int kTokenBlock = 96;
+
+// The largest tiles that fit, over tokens [t, end); `fetched` bytes from `ahead` are fetched beside each.
+template <int format, int tokens>
+inline void tiles(const uint8_t* panel, int blocks, const ActBlock* const* x, int t, int end, const uint8_t*& ahead, const uint8_t* aheadEnd, int64_t perToken, float* out) {
+  for (; t + tokens <= end; t += tokens) {
+    const uint8_t* until = ahead + perToken * tokens < aheadEnd ? ahead + perToken * tokens : aheadEnd;
+    for (; ahead < until; ahead += 64) prefetchFar(ahead);
+    tile<format, tokens, Fetch::kPageHeads>(panel, blocks, x + t, out + t * 16);
+  }
+  if constexpr (tokens > 1) tiles<format, tokens / 2>(panel, blocks, x, t, end, ahead, aheadEnd, perToken, out);
+}
 
 template <int format>
-void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch) {
+void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
   const int blocks = (columns + kBlock - 1) / kBlock;
   const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
-  if (tokens < kUnpackTokens) {
-    const auto product = fetch == Fetch::kLines ? gemv<format, Fetch::kLines> : gemv<format, Fetch::kPageHeads>;
-    for (int p = 0; p < panels; p++)
-      for (int t = 0; t < tokens; t++) product(first + p * panelBytes, blocks, x[t], out + (p * tokens + t) * 16);
+  if (tokens == 1) {
+    const auto product = fetch == Fetch::kLines ? tile<format, 1, Fetch::kLines> : tile<format, 1, Fetch::kPageHeads>;
+    for (int p = 0; p < panels; p++) product(first + p * panelBytes, blocks, x, out + p * 16);
     return;
   }
-  auto* unpacked = reinterpret_cast<RowBlock<format>*>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t{63});
-  for (int i = 0; i < panels * blocks; i++)
-    for (int r = 0; r < 16; r++) unpacked[i * 16 + r] = unpackRow<format>(first + static_cast<int64_t>(i) * kGeometry[format].bytes, r);
-  const int64_t aheadBytes = panels * panelBytes, tiles = panels * (16 / kGemmRows) * ((tokens + kGemmTokens - 1) / kGemmTokens);
-  const int64_t perTile = (aheadBytes / tiles + 63) / 64 * 64;
-  const uint8_t* const aheadEnd = ahead + aheadBytes;
+  if (tokens == 0) return;
+  const uint8_t* const aheadEnd = ahead + panels * panelBytes;
+  const int64_t perToken = panelBytes / tokens + 1;
   for (int t0 = 0; t0 < tokens; t0 += kTokenBlock) {
-    const int t1 = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
-    for (int p = 0; p < panels; p++) {
-      for (int r = 0; r < 16; r += kGemmRows) {
-        const RowBlock<format>* w = unpacked + p * blocks * 16 + r;
-        float* o = out + p * tokens * 16 + r;
-        int t = t0;
-        for (; t + kGemmTokens <= t1; t += kGemmTokens) {
-          for (int64_t i = 0; i < perTile && ahead < aheadEnd; i += 64, ahead += 64) prefetchFar(ahead);
-          gemmTile<format, kGemmRows, kGemmTokens>(w, blocks, x + t, o + t * 16);
-        }
-        for (; t < t1; t++) gemmTile<format, kGemmRows, 1>(w, blocks, x + t, o + t * 16);
-      }
-    }
+    const int end = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
+    for (int p = 0; p < panels; p++)
+      tiles<format, kTileTokens>(first + p * panelBytes, blocks, x, t0, end, ahead, aheadEnd, perToken, out + static_cast<int64_t>(p) * tokens * 16);
   }
 }
 
-void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch) {
+void matmul(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
   switch (format) {
-    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
-    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
-    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
-    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
-    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, fetch, ahead, out, scratch);
+    case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, fetch, ahead, out);
+    case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, fetch, ahead, out);
+    case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, fetch, ahead, out);
+    case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, fetch, ahead, out);
+    default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, fetch, ahead, out);
   }
 }
 

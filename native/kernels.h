@@ -4,12 +4,14 @@
 #pragma once
 #include <cstdint>
 
-// Activations of 256 columns, int8 in groups of 32, in the lane order of format.h. Lanes 2g, 2g + 1 are group g.
+// Activations of 256 columns, int8 in groups of 32. Sums start from what turns unsigned codes into signed ones.
 struct alignas(64) ActBlock {
-  int8_t values[4][64];
-  int32_t sum[16];      // over a lane's 16 values
-  float scale[16];      // the group's scale, twice each
-  float scaledSum[16];  // scale * sum
+  int8_t values[256];
+  float scale[8];         // of a group
+  float scaledSum[8];     // scale * sum of the group
+  int32_t startQ4_0[8];   // -8 * sum of the group
+  int32_t startQ8_0[8];   // -128 * the same
+  int32_t startQ6_K[16];  // -32 * sum of 16 values
 };
 
 // Key and value rows of one head in a page: half floats [pageTokens][headDim].
@@ -32,11 +34,11 @@ struct Kernels {
   void (*quantise)(const float* x, int columns, ActBlock* out);
   // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
   void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
-  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. Few tokens fetch as
-  // `fetch` says; with many the same number of bytes from `ahead` are fetched meanwhile: what this thread will most
-  // likely read next. scratch: scratchBytes(columns).
+  // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. A single token fetches
+  // as `fetch` says; with more the same number of bytes from `ahead` are fetched meanwhile: what this thread will most
+  // likely read next.
   void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
-                 Fetch fetch, const uint8_t* ahead, float* out, uint8_t* scratch);
+                 Fetch fetch, const uint8_t* ahead, float* out);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
   void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
                       int tokens, float* out, int outStride);
@@ -52,10 +54,6 @@ struct Kernels {
   // Sums 64-byte words, widest loads: the read bandwidth probe.
   uint64_t (*readAll)(const uint8_t* p, int64_t bytes);
 };
-
-// Panels one matmul call may take, and the memory it needs for them.
-constexpr int kMaxPanels = 4;
-constexpr int64_t scratchBytes(int64_t columns) { return kMaxPanels * 16 * ((columns + 255) / 256) * 384 + 64; }
 
 // The best set this CPU has, or the named one if it has it; nullptr otherwise.
 const Kernels* kernelsFor(const char* name);

@@ -9,7 +9,8 @@ struct VF { __m256 a, b; };   // lanes 0-7, 8-15
 struct VI { __m256i a, b; };
 struct VB { __m256i a, b; };  // bytes 0-31, 32-63
 
-constexpr int kGemmRows = 2, kGemmTokens = 2;
+// What 16 registers hold, nearly.
+constexpr int kTileTokens = 4;
 
 inline VF zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline VF set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -47,6 +48,7 @@ inline void sumLanes16(const VF* v, float* out) {
 
 inline __m256 half8(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline VF loadHalf(const uint16_t* p) { return {half8(p), half8(p + 8)}; }
+inline VF halfsAt(const uint8_t* p) { return loadHalf(reinterpret_cast<const uint16_t*>(p)); }
 inline void storeHalf16(uint16_t* p, VF v) {
   constexpr int rounding = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v.a, rounding));
@@ -60,7 +62,12 @@ inline VF loadBf16(const uint16_t* p) { return {bf8(p), bf8(p + 8)}; }
 
 inline VI zeroInt() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 inline const __m256i* wide(const void* p) { return static_cast<const __m256i*>(p); }
-inline VI loadInt(const int32_t* p) { return {_mm256_load_si256(wide(p)), _mm256_load_si256(wide(p + 8))}; }
+inline VI set1Int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline VI loadInt(const int32_t* p) { return {_mm256_loadu_si256(wide(p)), _mm256_loadu_si256(wide(p + 8))}; }
+// Sixteen bytes.
+inline __m128i eight(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
+inline VI loadUnsigned(const uint8_t* p) { return {_mm256_cvtepu8_epi32(eight(p)), _mm256_cvtepu8_epi32(eight(p + 8))}; }
+inline VI loadSigned(const uint8_t* p) { return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))}; }
 inline void storeInt(int32_t* p, VI v) {
   _mm256_store_si256(reinterpret_cast<__m256i*>(p), v.a);
   _mm256_store_si256(reinterpret_cast<__m256i*>(p + 8), v.b);
@@ -69,21 +76,32 @@ inline VF toFloat(VI v) { return {_mm256_cvtepi32_ps(v.a), _mm256_cvtepi32_ps(v.
 inline VI toInt(VF v) { return {_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b)}; }
 inline VI addInt(VI x, VI y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 inline VI subInt(VI x, VI y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
-template <int bits> inline VI minusShifted(VI v) {
-  const __m256i none = _mm256_setzero_si256();
-  return {_mm256_sub_epi32(none, _mm256_slli_epi32(v.a, bits)), _mm256_sub_epi32(none, _mm256_slli_epi32(v.b, bits))};
+inline VI andInt(VI v, int mask) { return {_mm256_and_si256(v.a, _mm256_set1_epi32(mask)), _mm256_and_si256(v.b, _mm256_set1_epi32(mask))}; }
+inline VI shiftRight(VI v, int bits) {
+  const __m128i count = _mm_cvtsi32_si128(bits);
+  return {_mm256_srl_epi32(v.a, count), _mm256_srl_epi32(v.b, count)};
+}
+// The two lowest bits of `upper` as bits 4 and 5.
+inline VI withUpperBits(VI v, VI upper) {
+  const VI two = andInt(upper, 3);
+  return {_mm256_or_si256(v.a, _mm256_slli_epi32(two.a, 4)), _mm256_or_si256(v.b, _mm256_slli_epi32(two.b, 4))};
 }
 inline __m256 pow2of8(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
 inline VF pow2(VI n) { return {pow2of8(n.a), pow2of8(n.b)}; }
-inline void storeLane(int8_t (*vectors)[64], int lane, VI v) {
+// Sixteen values from -128 to 127 as bytes.
+inline void storeBytes(int8_t* p, VI v) {
   const __m256i halves = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-  alignas(16) int32_t words[4];
-  _mm_store_si128(reinterpret_cast<__m128i*>(words), bytes);
-  for (int j = 0; j < 4; j++) __builtin_memcpy(&vectors[j][lane * 4], &words[j], 4);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 
 inline VB loadBytes(const void* p) { return {_mm256_loadu_si256(wide(p)), _mm256_loadu_si256(wide(p) + 1)}; }
+// Four bytes, the same in every lane.
+inline VB fourBytes(const int8_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return {_mm256_set1_epi32(word), _mm256_set1_epi32(word)};
+}
 inline VB ones() { return {_mm256_set1_epi8(1), _mm256_set1_epi8(1)}; }
 inline VB lowNibbles(VB v) {
   const __m256i mask = _mm256_set1_epi8(15);
@@ -115,40 +133,10 @@ inline __m256i dot8(__m256i acc, __m256i w, __m256i x) {
 }
 inline VI dot(VI acc, VB w, VB x) { return {dot8(acc.a, w.a, x.a), dot8(acc.b, w.b, x.b)}; }
 // |w| <= 128 and |x| <= 127, so a pair's sum is at most 32,512: no saturation either.
-inline VI signedStart(VI) { return zeroInt(); }
+inline VI signedStart(int32_t) { return zeroInt(); }
 inline VI dotSigned(VI acc, VB w, VB x) {
   return {dot8(acc.a, _mm256_abs_epi8(w.a), _mm256_sign_epi8(x.a, w.a)),
           dot8(acc.b, _mm256_abs_epi8(w.b), _mm256_sign_epi8(x.b, w.b))};
-}
-
-template <int start> inline VF pairs(VF v) {
-  const __m256 from = start < 8 ? v.a : v.b;
-  return {_mm256_permutevar8x32_ps(from, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
-          _mm256_permutevar8x32_ps(from, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
-}
-inline VF pairsOfHalfs(const uint8_t* p) {
-  return pairs<0>({_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_setzero_ps()});
-}
-inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
-  const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(small)));
-  const __m256i bits = _mm256_set1_epi32(static_cast<int>(large)), three = _mm256_set1_epi32(3);
-  const __m256i high = _mm256_and_si256(_mm256_srlv_epi32(bits, _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)), three);
-  const __m256i highMin = _mm256_and_si256(_mm256_srlv_epi32(bits, _mm256_setr_epi32(16, 18, 20, 22, 24, 26, 28, 30)), three);
-  const __m256i scale = _mm256_or_si256(_mm256_and_si256(bytes, _mm256_set1_epi32(15)), _mm256_slli_epi32(high, 4));
-  const __m256i min = _mm256_or_si256(_mm256_srli_epi32(bytes, 4), _mm256_slli_epi32(highMin, 4));
-  return {_mm256_mul_ps(_mm256_cvtepi32_ps(scale), _mm256_set1_ps(d)),
-          _mm256_mul_ps(_mm256_cvtepi32_ps(min), _mm256_set1_ps(dmin))};
-}
-inline VF q6Scales(const uint8_t* scales, float d) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-  const __m256 factor = _mm256_set1_ps(d);
-  return {_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), factor),
-          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))), factor)};
-}
-inline float halfAt(const uint8_t* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, 2);
-  return _cvtsh_ss(h);
 }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

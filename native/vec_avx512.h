@@ -9,7 +9,8 @@ using VF = __m512;   // 16 floats
 using VI = __m512i;  // 16 int32
 using VB = __m512i;  // 64 bytes
 
-constexpr int kGemmRows = 8, kGemmTokens = 2;
+// What 32 registers hold of integer and float sums beside the codes.
+constexpr int kTileTokens = 12;
 
 inline VF zero() { return _mm512_setzero_ps(); }
 inline VF set1(float x) { return _mm512_set1_ps(x); }
@@ -52,6 +53,7 @@ inline void sumLanes16(const VF* v, float* out) {
 inline VF loadHalf(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+inline VF halfsAt(const uint8_t* p) { return loadHalf(reinterpret_cast<const uint16_t*>(p)); }
 inline void storeHalf16(uint16_t* p, VF v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
@@ -61,22 +63,31 @@ inline VF loadBf16(const uint16_t* p) {
 }
 
 inline VI zeroInt() { return _mm512_setzero_si512(); }
-inline VI loadInt(const int32_t* p) { return _mm512_load_si512(p); }
+inline VI set1Int(int32_t x) { return _mm512_set1_epi32(x); }
+inline VI loadInt(const int32_t* p) { return _mm512_loadu_si512(p); }
+// Sixteen bytes.
+inline VI loadUnsigned(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline VI loadSigned(const uint8_t* p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline void storeInt(int32_t* p, VI v) { _mm512_store_si512(p, v); }
 inline VF toFloat(VI v) { return _mm512_cvtepi32_ps(v); }
 inline VI toInt(VF v) { return _mm512_cvtps_epi32(v); }
 inline VI addInt(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VI subInt(VI a, VI b) { return _mm512_sub_epi32(a, b); }
-template <int bits> inline VI minusShifted(VI v) { return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(v, bits)); }
+inline VI andInt(VI v, int mask) { return _mm512_and_si512(v, _mm512_set1_epi32(mask)); }
+inline VI shiftRight(VI v, int bits) { return _mm512_srl_epi32(v, _mm_cvtsi32_si128(bits)); }
+// The two lowest bits of `upper` as bits 4 and 5.
+inline VI withUpperBits(VI v, VI upper) { return _mm512_or_si512(v, _mm512_slli_epi32(andInt(upper, 3), 4)); }
 inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
-// The 16 values of one lane as bytes, four to each vector of a block.
-inline void storeLane(int8_t (*vectors)[64], int lane, VI v) {
-  alignas(16) int32_t words[4];
-  _mm_store_si128(reinterpret_cast<__m128i*>(words), _mm512_cvtepi32_epi8(v));
-  for (int j = 0; j < 4; j++) __builtin_memcpy(&vectors[j][lane * 4], &words[j], 4);
-}
+// Sixteen values from -128 to 127 as bytes.
+inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
 
 inline VB loadBytes(const void* p) { return _mm512_loadu_si512(p); }
+// Four bytes, the same in every lane.
+inline VB fourBytes(const int8_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
 inline VB ones() { return _mm512_set1_epi8(1); }
 inline VB lowNibbles(VB v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline VB highNibbles(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
@@ -94,40 +105,9 @@ template <int shift> inline VB withUpper(VB v, VB plane) {
 // Each lane: acc + the dot product of four unsigned weights with four signed activations, exact.
 inline VI dot(VI acc, VB weights, VB x) { return _mm512_dpbusd_epi32(acc, weights, x); }
 // The same for signed weights; acc starts from signedStart.
-inline VI signedStart(VI sum) { return minusShifted<7>(sum); }
+inline VI signedStart(int32_t start) { return set1Int(start); }
 inline VI dotSigned(VI acc, VB weights, VB x) {
   return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);
-}
-
-// Lanes 2i, 2i + 1 = v[start + i].
-template <int start> inline VF pairs(VF v) {
-  const __m512i zeroToSeven = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-  return _mm512_permutexvar_ps(_mm512_add_epi32(zeroToSeven, _mm512_set1_epi32(start)), v);
-}
-// The same of eight half floats.
-inline VF pairsOfHalfs(const uint8_t* p) {
-  return pairs<0>(_mm512_castps256_ps512(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
-}
-// q4_k, q5_k: [d * scale[8] | dmin * min[8]]
-inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(small));
-  const VI twice = _mm512_cvtepu8_epi32(_mm_unpacklo_epi64(bytes, bytes));
-  const VI low = _mm512_and_si512(_mm512_srlv_epi32(twice, _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4)),
-                                  _mm512_set1_epi32(15));
-  const VI shifts = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  const VI high = _mm512_and_si512(_mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(large)), shifts), _mm512_set1_epi32(3));
-  const VF factor = _mm512_mask_blend_ps(0xff00, _mm512_set1_ps(d), _mm512_set1_ps(dmin));
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 4))), factor);
-}
-// q6_k: d * scale[16]
-inline VF q6Scales(const uint8_t* scales, float d) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), _mm512_set1_ps(d));
-}
-inline float halfAt(const uint8_t* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, 2);
-  return _cvtsh_ss(h);
 }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

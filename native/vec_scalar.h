@@ -10,7 +10,7 @@ struct VF { float v[16]; };
 struct VI { int32_t v[16]; };
 struct VB { uint8_t v[64]; };
 
-constexpr int kGemmRows = 2, kGemmTokens = 1;
+constexpr int kTileTokens = 1;
 
 template <class F> inline VF lanes(F f) {
   VF r;
@@ -56,6 +56,7 @@ inline void sumLanes16(const VF* v, float* out) {
   for (int i = 0; i < 16; i++) out[i] = sumLanes(v[i]);
 }
 
+inline VF halfsAt(const uint8_t* p) { return lanes([&](int i) { return halfToFloat(readU16(p + 2 * i)); }); }
 inline VF loadHalf(const uint16_t* p) { return lanes([&](int i) { return halfToFloat(p[i]); }); }
 inline void storeHalf16(uint16_t* p, const VF& v) {
   for (int i = 0; i < 16; i++) p[i] = floatToHalf(v.v[i]);
@@ -63,16 +64,23 @@ inline void storeHalf16(uint16_t* p, const VF& v) {
 inline VF loadBf16(const uint16_t* p) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(p[i]) << 16); }); }
 
 inline VI zeroInt() { return {}; }
+inline VI set1Int(int32_t x) { return intLanes([&](int) { return x; }); }
+inline VI loadUnsigned(const uint8_t* p) { return intLanes([&](int i) { return p[i]; }); }
+inline VI loadSigned(const uint8_t* p) { return intLanes([&](int i) { return static_cast<int8_t>(p[i]); }); }
 inline VI loadInt(const int32_t* p) { return intLanes([&](int i) { return p[i]; }); }
 inline void storeInt(int32_t* p, const VI& v) { memcpy(p, v.v, 64); }
 inline VF toFloat(const VI& v) { return lanes([&](int i) { return static_cast<float>(v.v[i]); }); }
 inline VI toInt(const VF& v) { return intLanes([&](int i) { return static_cast<int32_t>(nearbyintf(v.v[i])); }); }
 inline VI addInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] + b.v[i]; }); }
 inline VI subInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] - b.v[i]; }); }
-template <int bits> inline VI minusShifted(const VI& v) { return intLanes([&](int i) { return -(v.v[i] * (1 << bits)); }); }
+inline VI andInt(const VI& v, int mask) { return intLanes([&](int i) { return v.v[i] & mask; }); }
+inline VI shiftRight(const VI& v, int bits) { return intLanes([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(v.v[i]) >> bits); }); }
+// The two lowest bits of `upper` as bits 4 and 5.
+inline VI withUpperBits(const VI& v, const VI& upper) { return intLanes([&](int i) { return v.v[i] | (upper.v[i] & 3) << 4; }); }
 inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
-inline void storeLane(int8_t (*vectors)[64], int lane, const VI& v) {
-  for (int i = 0; i < 16; i++) vectors[i / 4][lane * 4 + i % 4] = static_cast<int8_t>(v.v[i]);
+// Sixteen values from -128 to 127 as bytes.
+inline void storeBytes(int8_t* p, const VI& v) {
+  for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
 }
 
 inline VB loadBytes(const void* p) {
@@ -80,6 +88,8 @@ inline VB loadBytes(const void* p) {
   memcpy(r.v, p, 64);
   return r;
 }
+// Four bytes, the same in every lane.
+inline VB fourBytes(const int8_t* p) { return byteLanes([&](int i) { return p[i % 4]; }); }
 inline VB ones() { return byteLanes([](int) { return 1; }); }
 inline VB lowNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] & 15; }); }
 inline VB highNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] >> 4; }); }
@@ -97,7 +107,7 @@ inline VI dot(const VI& acc, const VB& w, const VB& x) {
     return s;
   });
 }
-inline VI signedStart(const VI&) { return {}; }
+inline VI signedStart(int32_t) { return {}; }
 inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {
   return intLanes([&](int i) {
     int32_t s = acc.v[i];
@@ -105,23 +115,6 @@ inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {
     return s;
   });
 }
-
-template <int start> inline VF pairs(const VF& v) {
-  return lanes([&](int i) { return v.v[start + i / 2]; });
-}
-inline VF pairsOfHalfs(const uint8_t* p) {
-  return lanes([&](int i) { return halfToFloat(readU16(p + i / 2 * 2)); });
-}
-inline VF kScales(const uint8_t* small, uint32_t large, float d, float dmin) {
-  return lanes([&](int i) {
-    const int low = i < 8 ? small[i] & 15 : small[i - 8] >> 4;
-    return static_cast<float>(low | ((large >> (2 * i)) & 3) << 4) * (i < 8 ? d : dmin);
-  });
-}
-inline VF q6Scales(const uint8_t* scales, float d) {
-  return lanes([&](int i) { return static_cast<float>(static_cast<int8_t>(scales[i])) * d; });
-}
-inline float halfAt(const uint8_t* p) { return halfToFloat(readU16(p)); }
 
 inline void prefetch(const void*) {}
 inline void prefetchFar(const void*) {}

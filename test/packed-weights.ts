@@ -187,32 +187,40 @@ type Place = (view: DataView, at: number, row: number, block: number, codes: Cod
 
 const place: Record<Quantised, Place> = {
   q4_0(view, at, row, block, { q, scales }) {
-    placeNibbles(view, at, row, (k) => q[block * 256 + k] + 8)
+    placeNibbles(row, (k, plane, byte, shift) =>
+      setBits(view, at + plane * 64 + byte, shift, q[block * 256 + k] + 8),
+    )
     for (let g = 0; g < 8; g++)
-      view.setUint16(at + 2048 + (row * 8 + g) * 2, scales[block * 8 + g].bits, true)
+      view.setUint16(at + 2048 + (g * 16 + row) * 2, scales[block * 8 + g].bits, true)
   },
   q8_0(view, at, row, block, { q, scales }) {
-    eachInBlock((k, vector, byte) => view.setInt8(at + (row * 4 + vector) * 64 + byte, q[block * 256 + k]))
+    eachInBlock(row, (k, vector, byte) => view.setInt8(at + vector * 64 + byte, q[block * 256 + k]))
     for (let g = 0; g < 8; g++)
-      view.setUint16(at + 4096 + (row * 8 + g) * 2, scales[block * 8 + g].bits, true)
+      view.setUint16(at + 4096 + (g * 16 + row) * 2, scales[block * 8 + g].bits, true)
   },
   q4_k(view, at, row, block, drawn) {
-    placeNibbles(view, at, row, (k) => drawn.q[block * 256 + k])
+    placeNibbles(row, (k, plane, byte, shift) =>
+      setBits(view, at + plane * 64 + byte, shift, drawn.q[block * 256 + k]),
+    )
     placeScales(view, at + 2048, row, block, drawn)
   },
   q5_k(view, at, row, block, drawn) {
-    placeNibbles(view, at, row, (k) => drawn.q[block * 256 + k] & 15)
-    eachInBlock((k, vector, byte) => {
-      const eight = at + 2048 + (row * 4 + vector) * 8 + Math.floor(byte / 8)
-      setBits(view, eight, byte % 8, drawn.q[block * 256 + k] >> 4)
-    })
+    const code = (k: number) => drawn.q[block * 256 + k]
+    placeNibbles(row, (k, plane, byte, shift) => setBits(view, at + plane * 64 + byte, shift, code(k) & 15))
+    eachInBlock(row, (k, vector, byte) =>
+      setBits(view, at + 2048 + vector * 8 + Math.floor(byte / 8), byte % 8, code(k) >> 4),
+    )
     placeScales(view, at + 2048 + 512, row, block, drawn)
   },
   q6_k(view, at, row, block, { q, scales, d }) {
     const code = (k: number) => q[block * 256 + k] + 32
-    placeNibbles(view, at + row * 192, 0, (k) => code(k) & 15)
-    eachInBlock((k, vector, byte) => setBits(view, at + row * 192 + 128 + byte, 2 * vector, code(k) >> 4))
-    for (let g = 0; g < 16; g++) view.setInt8(at + 3072 + row * 16 + g, scales[block * 16 + g].value)
+    placeNibbles(row, (k, plane, byte, shift) =>
+      setBits(view, at + Math.floor(plane / 2) * 192 + (plane % 2) * 64 + byte, shift, code(k) & 15),
+    )
+    eachInBlock(row, (k, vector, byte) =>
+      setBits(view, at + Math.floor(k / 16) * 192 + 128 + byte, 2 * (vector % 4), code(k) >> 4),
+    )
+    for (let g = 0; g < 16; g++) view.setInt8(at + 3072 + g * 16 + row, scales[block * 16 + g].value)
     view.setUint16(at + 3072 + 256 + row * 2, d.bits, true)
   },
 }
@@ -222,7 +230,7 @@ function placeScales(view: DataView, at: number, row: number, block: number, cod
   for (let i = 0; i < 8; i++) {
     const scale = codes.scales[block * 8 + i].value
     const min = codes.mins[block * 8 + i]
-    view.setUint8(at + row * 8 + i, (scale & 15) | ((min & 15) << 4))
+    view.setUint8(at + i * 16 + row, (scale & 15) | ((min & 15) << 4))
     setBits(view, at + 128 + row * 4 + (i >> 2), (2 * i) & 7, scale >> 4)
     setBits(view, at + 128 + row * 4 + 2 + (i >> 2), (2 * i) & 7, min >> 4)
   }
@@ -230,19 +238,19 @@ function placeScales(view: DataView, at: number, row: number, block: number, cod
   view.setUint16(at + 224 + row * 2, codes.dmin.bits, true)
 }
 
-function placeNibbles(view: DataView, at: number, row: number, code: (k: number) => number): void {
-  eachInBlock((k, vector, byte) => {
-    setBits(view, at + (row * 2 + (vector % 2)) * 64 + byte, vector < 2 ? 0 : 4, code(k))
-  })
+/** Every column's nibble: the even vectors are the low ones of a plane. */
+function placeNibbles(
+  row: number,
+  visit: (k: number, plane: number, byte: number, shift: number) => void,
+): void {
+  eachInBlock(row, (k, vector, byte) => visit(k, Math.floor(vector / 2), byte, (vector % 2) * 4))
 }
 
 function setBits(view: DataView, at: number, shift: number, bits: number): void {
   view.setUint8(at, view.getUint8(at) | (bits << shift))
 }
 
-/** Every byte of the four vectors in lane order, with the column it is. */
-function eachInBlock(visit: (k: number, vector: number, byte: number) => void): void {
-  for (let vector = 0; vector < 4; vector++)
-    for (let lane = 0; lane < 16; lane++)
-      for (let b = 0; b < 4; b++) visit(16 * lane + 4 * vector + b, vector, 4 * lane + b)
+/** Every column of a row's block with its vector, and its byte there. */
+function eachInBlock(row: number, visit: (k: number, vector: number, byte: number) => void): void {
+  for (let k = 0; k < 256; k++) visit(k, Math.floor(k / 4), 4 * row + (k % 4))
 }

@@ -4,22 +4,23 @@
 // columns (k). Rows and columns beyond the matrix are padding whose scales are zero. Stacked matrices (experts)
 // follow each other. native/format.h states the same geometry for the kernels.
 //
-// "Lane order" of a block of 256 k: sixteen lanes of sixteen k each, in four vectors of 64 bytes. Byte 4l + b of
-// vector j (l < 16, b < 4) is k = 16l + 4j + b. So lane l of an int32 dot product over the four vectors is the sum
-// over k = 16l .. 16l + 15, and two neighbouring lanes are one group of 32. Every block has 256 k:
+// A block is all 16 rows of 256 k. A word is four k of one row, word i being k = 4i .. 4i + 3; a vector is a word of
+// each row, 64 bytes: byte 4r + b of vector i is row r, k = 4i + b. So lane r of an int32 dot product of a vector with
+// four activations, repeated for all rows, belongs to row r: sixteen sums at once, none to be folded, and any number of
+// tokens share the weights of a register. [16] is the row; fields follow each other:
 //
-// nibbles  [16 rows][2 planes][64 B]: plane p has vector p in the low nibbles, vector p + 2 in the high ones
-// q4_0  2304 B:  nibbles; scale f16[16 rows][8 groups]                           value = scale * (q - 8)
-// q8_0  4352 B:  int8[16 rows][4 vectors][64]; scale f16[16 rows][8 groups]      value = scale * q
+// nibbles  [32 planes][64 B]: plane p has vector 2p in the low nibbles, vector 2p + 1 in the high ones
+// q4_0  2304 B:  nibbles; scale f16[8 groups][16]                                value = scale * (q - 8)
+// q8_0  4352 B:  int8[64 vectors][64]; scale f16[8 groups][16]                   value = scale * q
 // q4_k  2304 B:  nibbles
-//                small[16 rows][8 B]: byte i has scale[i] & 15 low, min[i] & 15 high, i < 8
-//                large u32[16 rows]: bits 2i = scale[i] >> 4, bits 16 + 2i = min[i] >> 4
-//                d f16[16 rows], dmin f16[16 rows]                               value = d*scale*q - dmin*min
-// q5_k  2816 B:  nibbles; fifth u64[16 rows][4 vectors]: bit b is the fifth bit of the vector's byte b;
+//                small u8[8 groups][16]: scale & 15 low, min & 15 high
+//                large u32[16]: bits 2i = scale[i] >> 4, bits 16 + 2i = min[i] >> 4, i < 8
+//                d f16[16], dmin f16[16]                                         value = d*scale*q - dmin*min
+// q5_k  2816 B:  nibbles; fifth u64[64 vectors]: bit b is the fifth bit of the vector's byte b;
 //                then small, large, d, dmin as q4_k
-// q6_k  3360 B:  [16 rows][3][64 B]: a row's two nibble planes, then its upper bits: bits 2j, 2j + 1 of byte b
-//                belong to vector j's byte b. Side by side because processors fetch ahead one forward stream well.
-//                scale int8[16 rows][16 lanes]; d f16[16 rows]                   value = d*scale*(q - 32)
+// q6_k  3360 B:  [16 sections of 16 k][3][64 B]: two nibble planes, then the upper bits: bits 2j, 2j + 1 of byte b
+//                belong to byte b of the section's vector j. Side by side, since processors fetch one stream best.
+//                scale int8[16 sections][16]; d f16[16]                          value = d*scale*(q - 32)
 // f32, f16, bf16: plain row-major values, no panels.
 //
 // Per-weight bytes equal those of the GGUF type of the same name, so these imports are exact and no larger.
@@ -33,7 +34,7 @@ export type Format = (typeof formats)[number]
 export const panelRows = 16
 
 /** Bumped whenever a packed byte changes its meaning. */
-export const layoutVersion = 2
+export const layoutVersion = 3
 
 interface Geometry {
   /** Columns of one block. */

@@ -3,18 +3,17 @@
 
 import { halfAt } from "./half.ts"
 import { geometry } from "./format.ts"
-import { decodeNibbleLane, encodeNibbleLanes, vectorBytes } from "./layout-lanes.ts"
+import { decodeNibblePair, encodeNibblePair, vectorBytes, vectorWords } from "./layout-words.ts"
 
-// Byte offsets of the planes in a block of 16 rows.
-const nibbleBytes = 16 * 2 * 64
+// Byte offsets of what follows the codes in a block of 16 rows; a field has one entry of each row.
+const nibbleBytes = 32 * vectorBytes
 const q5Fifth = nibbleBytes
-/** A row's nibbles, then its upper bits. */
-const q6RowBytes = 3 * vectorBytes
-const q6Upper = 2 * vectorBytes
-const q6Scales = 16 * q6RowBytes
+/** Two nibble planes, then the upper bits of their four words. */
+const q6SectionWords = 3 * vectorWords
+const q6Scales = 16 * 3 * vectorBytes
 const q6D = q6Scales + 16 * 16
 /** small, large, d, dmin follow each other; this is where small begins. */
-const minMaxScales = { q4_k: nibbleBytes, q5_k: nibbleBytes + 16 * 32 }
+const minMaxScales = { q4_k: nibbleBytes, q5_k: nibbleBytes + 64 * 8 }
 
 /**
  * Q4_K: d, dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles; Q5_K has 32 bytes of fifth bits before
@@ -35,42 +34,55 @@ function encodeMinMax(
   columns: number,
   target: Uint32Array,
 ): void {
+  const bytes = new Uint8Array(target.buffer, target.byteOffset, target.length * 4)
   const blocks = Math.ceil(columns / 256)
   const blockWords = geometry[format].blockBytes / 4
   const fifthWords = format === "q5_k" ? 8 : 0
-  const scales = minMaxScales[format] / 4
+  const scales = minMaxScales[format]
   let from = 0
   for (let row = 0; row < rows; row++) {
     const inPanel = row & 15
     let block = (row >> 4) * blocks * blockWords
     for (let i = 0; i < blocks; i++, block += blockWords) {
-      encodeMinMaxScales(source, from, target, block + scales, inPanel)
-      if (fifthWords > 0) encodeFifthBits(source, from + 4, target, block + q5Fifth / 4 + inPanel * 8)
-      encodeNibbles(source, from + 4 + fifthWords, target, block + inPanel * 32)
+      encodeMinMaxScales(source, from, bytes, block * 4 + scales, inPanel)
+      encodeLarge(source, from, target, block + scales / 4 + 32, inPanel)
+      if (fifthWords > 0) encodeFifthBits(source, from + 4, target, block + q5Fifth / 4, inPanel)
+      encodeNibbles(source, from + 4 + fifthWords, target, block + inPanel)
       from += 4 + fifthWords + 32
     }
   }
 }
 
-/** Four source chunks of 64 k: the low nibbles of 16 bytes are one lane, the high ones the lane two on. */
+/** Four source chunks of 64 k: the low nibbles of eight words are four planes, the high ones the next four. */
 function encodeNibbles(source: Uint32Array, from: number, target: Uint32Array, to: number): void {
-  for (let chunk = 0; chunk < 4; chunk++, from += 8, to += 4) {
-    for (let i = 0; i < 4; i++) {
-      const lane = i >> 1
-      const plane = i & 1
-      const near = source[from + lane * 4 + plane]
-      const far = source[from + lane * 4 + plane + 2]
-      target[to + plane * 16 + lane] = (near & 0x0f0f0f0f) | ((far & 0x0f0f0f0f) << 4)
-      target[to + plane * 16 + lane + 2] = ((near >>> 4) & 0x0f0f0f0f) | (far & 0xf0f0f0f0)
-    }
+  for (let pair = 0; pair < 16; pair++) {
+    const low = to + ((pair >> 2) * 8 + (pair & 3)) * vectorWords
+    encodeNibblePair(source[from + 2 * pair], source[from + 2 * pair + 1], target, low, low + 4 * vectorWords)
   }
 }
 
 /**
  * The 12 bytes are three words: low bits of scales 0-3, of mins 0-3 (6 bits a byte), then four bits each of
- * scales and mins 4-7, whose upper two bits are the upper two of the first two words.
+ * scales and mins 4-7, whose upper two bits are the upper two of the first two words. The low four bits of a group
+ * are one byte of each row.
  */
 function encodeMinMaxScales(
+  source: Uint32Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  inPanel: number,
+): void {
+  const near = (source[from + 1] & 0x0f0f0f0f) | ((source[from + 2] & 0x0f0f0f0f) << 4)
+  const far = source[from + 3]
+  for (let i = 0; i < 4; i++) {
+    target[to + i * 16 + inPanel] = near >>> (8 * i)
+    target[to + (4 + i) * 16 + inPanel] = far >>> (8 * i)
+  }
+}
+
+/** The upper two bits of all scales and mins, d and dmin. */
+function encodeLarge(
   source: Uint32Array,
   from: number,
   target: Uint32Array,
@@ -79,15 +91,12 @@ function encodeMinMaxScales(
 ): void {
   const a = source[from + 1]
   const b = source[from + 2]
-  const c = source[from + 3]
-  target[to + inPanel * 2] = (a & 0x0f0f0f0f) | ((b & 0x0f0f0f0f) << 4)
-  target[to + inPanel * 2 + 1] = c
   const scales = upperBits(a >>> 4) | (upperBits(a >>> 6) << 8)
   const mins = upperBits(b >>> 4) | (upperBits(b >>> 6) << 8)
-  target[to + 32 + inPanel] = scales | (mins << 16)
-  // d and dmin are two planes of 16 halves: put each into its half of a word.
+  target[to + inPanel] = scales | (mins << 16)
+  // d and dmin are two rows of 16 halves: put each into its half of a word.
   const shift = (inPanel & 1) * 16
-  const d = to + 48 + (inPanel >> 1)
+  const d = to + 16 + (inPanel >> 1)
   const keep = 0xffff0000 >>> shift
   target[d] = (target[d] & keep) | ((source[from] & 0xffff) << shift)
   target[d + 8] = (target[d + 8] & keep) | ((source[from] >>> 16) << shift)
@@ -98,19 +107,19 @@ function upperBits(word: number): number {
   return (word & 3) | ((word >>> 6) & 12) | ((word >>> 12) & 48) | ((word >>> 18) & 192)
 }
 
-/** Bit g of source byte l is the fifth bit of k = 32g + l: words j and 4 + j are lanes 2g and 2g + 1 of vector j. */
-function encodeFifthBits(source: Uint32Array, from: number, target: Uint32Array, to: number): void {
-  for (let vector = 0; vector < 4; vector++) {
-    const even = source[from + vector]
-    const odd = source[from + 4 + vector]
-    for (let half = 0; half < 2; half++) {
-      let bits = 0
-      for (let i = 0; i < 4; i++) {
-        const group = half * 4 + i
-        bits |= (gatherBits(even >>> group) | (gatherBits(odd >>> group) << 4)) << (8 * i)
-      }
-      target[to + vector * 2 + half] = bits
-    }
+/** Bit g of source byte l is the fifth bit of k = 32g + l; four bits are a word's, and eight rows fill a target word. */
+function encodeFifthBits(
+  source: Uint32Array,
+  from: number,
+  target: Uint32Array,
+  to: number,
+  inPanel: number,
+): void {
+  const shift = (inPanel & 7) * 4
+  for (let word = 0; word < 64; word++) {
+    const at = to + word * 2 + (inPanel >> 3)
+    const bits = gatherBits(source[from + (word & 7)] >>> (word >> 3))
+    target[at] = (target[at] & ~(15 << shift)) | (bits << shift)
   }
 }
 
@@ -125,6 +134,7 @@ function gatherBits(word: number): number {
  */
 export function encodeQ6K(source: DataView, rows: number, columns: number, target: Uint32Array): void {
   const halves = new Uint16Array(target.buffer, target.byteOffset, target.length * 2)
+  const bytes = new Uint8Array(target.buffer, target.byteOffset, target.length * 4)
   const blocks = Math.ceil(columns / 256)
   const blockWords = geometry.q6_k.blockBytes / 4
   let from = 0
@@ -132,36 +142,37 @@ export function encodeQ6K(source: DataView, rows: number, columns: number, targe
     const inPanel = row & 15
     let block = (row >> 4) * blocks * blockWords
     for (let i = 0; i < blocks; i++, block += blockWords, from += 210) {
-      const planes = block + (inPanel * q6RowBytes) / 4
-      encodeSixNibbles(source, from, target, planes)
-      encodeUpperPairs(source, from + 128, target, planes + q6Upper / 4)
-      const scales = block + q6Scales / 4 + inPanel * 4
-      for (let j = 0; j < 4; j++) target[scales + j] = source.getUint32(from + 192 + 4 * j, true)
+      encodeSixNibbles(source, from, target, block + inPanel)
+      encodeUpperPairs(source, from + 128, target, block + 2 * vectorWords + inPanel)
+      const scales = block * 4 + q6Scales + inPanel
+      for (let j = 0; j < 16; j++) bytes[scales + j * 16] = source.getUint8(from + 192 + j)
       halves[block * 2 + q6D / 2 + inPanel] = source.getUint16(from + 208, true)
     }
   }
 }
 
-/** The low nibbles of 16 bytes are one lane, the high ones the lane four on. */
+/** Of each 128 k, the low nibbles of sixteen words are eight planes, the high ones the next eight. */
 function encodeSixNibbles(source: DataView, from: number, target: Uint32Array, to: number): void {
-  for (let i = 0; i < 8; i++) {
-    const low = to + (i & 4) * 2 + (i & 3)
-    encodeNibbleLanes(source, from + i * 16, target, low, low + 4)
+  for (let pair = 0; pair < 16; pair++) {
+    const plane = (pair >> 3) * 16 + (pair & 7)
+    const low = to + (plane >> 1) * q6SectionWords + (plane & 1) * vectorWords
+    const even = source.getUint32(from + pair * 8, true)
+    const odd = source.getUint32(from + pair * 8 + 4, true)
+    encodeNibblePair(even, odd, target, low, low + 4 * q6SectionWords)
   }
 }
 
-/** A source byte has a pair for each of four groups; a target byte has one for each of four vectors. */
+/** A source byte has a pair for each of four groups; a target byte has one for each of a section's four words. */
 function encodeUpperPairs(source: DataView, from: number, target: Uint32Array, to: number): void {
   for (let i = 0; i < 4; i++) {
-    // Bytes 16m + 4j + b of the 32 of 128 k are vector j of the lanes 2g + m; i counts the 128 and m.
     const word0 = source.getUint32(from + i * 16, true)
     const word1 = source.getUint32(from + i * 16 + 4, true)
     const word2 = source.getUint32(from + i * 16 + 8, true)
     const word3 = source.getUint32(from + i * 16 + 12, true)
-    const lane = to + (i >> 1) * 8 + (i & 1)
+    const first = to + ((i >> 1) * 8 + (i & 1)) * q6SectionWords
     for (let group = 0; group < 4; group++) {
       const shift = 2 * group
-      target[lane + group * 2] =
+      target[first + 2 * group * q6SectionWords] =
         ((word0 >>> shift) & 0x03030303) |
         (((word1 >>> shift) & 0x03030303) << 2) |
         (((word2 >>> shift) & 0x03030303) << 4) |
@@ -170,7 +181,7 @@ function encodeUpperPairs(source: DataView, from: number, target: Uint32Array, t
   }
 }
 
-/** The lane that is being decoded. */
+/** The sixteen columns that are being decoded. */
 const quants = new Uint8Array(16)
 
 /** One row of a packed q4_k matrix. `at` is the row's panel, `inPanel` its place there. */
@@ -192,30 +203,28 @@ function decodeMinMax(
   out: Float32Array,
 ): void {
   const { blockBytes } = geometry[format]
-  const scales = minMaxScales[format]
-  for (let first = 0; first < out.length; first += 32) {
+  for (let first = 0; first < out.length; first += 8) {
     const block = at + (first >> 8) * blockBytes
+    const fields = block + minMaxScales[format]
     const group = (first >> 5) & 7
-    const small = bytes[block + scales + inPanel * 8 + group]
-    const large = block + scales + 128 + inPanel * 4 + (group >> 2)
+    const small = bytes[fields + group * 16 + inPanel]
+    const large = fields + 128 + inPanel * 4 + (group >> 2)
     const shift = (group & 3) * 2
-    const d = block + scales + 192 + inPanel * 2
+    const d = fields + 192 + inPanel * 2
     const scale = halfAt(bytes, d) * ((small & 15) | (((bytes[large] >> shift) & 3) << 4))
     const min = halfAt(bytes, d + 32) * ((small >> 4) | (((bytes[large + 2] >> shift) & 3) << 4))
-    for (let half = first; half < Math.min(first + 32, out.length); half += 16) {
-      const lane = (half >> 4) & 15
-      decodeNibbleLane(bytes, block + inPanel * 2 * vectorBytes + lane * 4, quants)
-      if (format === "q5_k") addFifthBits(bytes, block + q5Fifth + inPanel * 32, lane)
-      const values = Math.min(16, out.length - half)
-      for (let i = 0; i < values; i++) out[half + i] = scale * quants[i] - min
-    }
+    const plane = (first >> 3) & 31
+    decodeNibblePair(bytes, block + plane * vectorBytes + inPanel * 4, quants, 0)
+    if (format === "q5_k") addFifthBits(bytes, block + q5Fifth + plane * 16, inPanel)
+    const values = Math.min(8, out.length - first)
+    for (let i = 0; i < values; i++) out[first + i] = scale * quants[i] - min
   }
 }
 
-/** Four bits of each vector: half a byte of its u64. */
-function addFifthBits(bytes: Uint8Array, row: number, lane: number): void {
-  for (let i = 0; i < 16; i++) {
-    const fifths = bytes[row + (i >> 2) * 8 + (lane >> 1)] >> ((lane & 1) * 4)
+/** Of two words: four bits of each one's u64, half a byte. */
+function addFifthBits(bytes: Uint8Array, at: number, inPanel: number): void {
+  for (let i = 0; i < 8; i++) {
+    const fifths = bytes[at + (i >> 2) * 8 + (inPanel >> 1)] >> ((inPanel & 1) * 4)
     quants[i] |= ((fifths >> (i & 3)) & 1) << 4
   }
 }
@@ -224,15 +233,15 @@ function addFifthBits(bytes: Uint8Array, row: number, lane: number): void {
 export function decodeQ6K(bytes: Uint8Array, at: number, inPanel: number, out: Float32Array): void {
   for (let first = 0; first < out.length; first += 16) {
     const block = at + (first >> 8) * geometry.q6_k.blockBytes
-    const lane = (first >> 4) & 15
-    const scale = (bytes[block + q6Scales + inPanel * 16 + lane] << 24) >> 24
+    const section = (first >> 4) & 15
+    const scale = (bytes[block + q6Scales + section * 16 + inPanel] << 24) >> 24
     const dScale = halfAt(bytes, block + q6D + inPanel * 2) * scale
-    const planes = block + inPanel * q6RowBytes
-    decodeNibbleLane(bytes, planes + lane * 4, quants)
-    const upper = planes + q6Upper + lane * 4
+    const planes = block + section * q6SectionWords * 4 + inPanel * 4
+    decodeNibblePair(bytes, planes, quants, 0)
+    decodeNibblePair(bytes, planes + vectorBytes, quants, 8)
     const values = Math.min(16, out.length - first)
     for (let i = 0; i < values; i++) {
-      const high = (bytes[upper + (i & 3)] >> ((i >> 2) * 2)) & 3
+      const high = (bytes[planes + 2 * vectorBytes + (i & 3)] >> ((i >> 2) * 2)) & 3
       out[first + i] = dScale * ((quants[i] | (high << 4)) - 32)
     }
   }

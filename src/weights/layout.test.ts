@@ -53,27 +53,26 @@ function valueAt(format: Quantised, packed: Uint8Array, columns: number, row: nu
   const block = (Math.floor(row / 16) * blocks + Math.floor(k / blockColumns)) * blockBytes
   const r = row % 16
   const inBlock = k % 256
-  const lane = Math.floor(inBlock / 16)
   const group = Math.floor(inBlock / 32)
-  const vector = Math.floor((inBlock % 16) / 4)
-  const byte = 4 * lane + (inBlock % 4)
-  const planesOfRow = block + r * (format === "q6_k" ? 192 : 128)
-  const nibbleByte = packed[planesOfRow + (vector % 2) * 64 + byte]
-  const nibble = vector < 2 ? nibbleByte & 15 : nibbleByte >> 4
-  if (format === "q4_0") return half(block + 2048 + (r * 8 + group) * 2) * (nibble - 8)
-  if (format === "q8_0") {
-    const q = view.getInt8(block + r * 256 + vector * 64 + byte)
-    return half(block + 4096 + (r * 8 + group) * 2) * q
-  }
+  const section = Math.floor(inBlock / 16)
+  const vector = Math.floor(inBlock / 4)
+  const byte = 4 * r + (inBlock % 4)
+  const plane = Math.floor(vector / 2)
+  const planeAt = format === "q6_k" ? section * 192 + (plane % 2) * 64 : plane * 64
+  const nibbleByte = packed[block + planeAt + byte]
+  const nibble = vector % 2 === 0 ? nibbleByte & 15 : nibbleByte >> 4
+  if (format === "q4_0") return half(block + 2048 + (group * 16 + r) * 2) * (nibble - 8)
+  if (format === "q8_0")
+    return half(block + 4096 + (group * 16 + r) * 2) * view.getInt8(block + vector * 64 + byte)
   if (format === "q6_k") {
-    const pair = (packed[planesOfRow + 128 + byte] >> (2 * vector)) & 3
-    const scale = view.getInt8(block + 3072 + r * 16 + lane)
+    const pair = (packed[block + section * 192 + 128 + byte] >> (2 * (vector % 4))) & 3
+    const scale = view.getInt8(block + 3072 + section * 16 + r)
     return Math.fround(half(block + 3328 + r * 2) * scale * ((nibble | (pair << 4)) - 32))
   }
   const planes = block + (format === "q4_k" ? 2048 : 2560)
-  const fifths = view.getBigUint64(block + 2048 + r * 32 + vector * 8, true)
-  const fifth = format === "q5_k" ? Number((fifths >> BigInt(byte)) & 1n) : 0
-  const small = packed[planes + r * 8 + group]
+  const fifths = format === "q5_k" ? view.getBigUint64(block + 2048 + vector * 8, true) : 0n
+  const fifth = Number((fifths >> BigInt(byte)) & 1n)
+  const small = packed[planes + group * 16 + r]
   const large = view.getUint32(planes + 128 + r * 4, true)
   const scale = (small & 15) | (((large >>> (2 * group)) & 3) << 4)
   const min = (small >> 4) | (((large >>> (16 + 2 * group)) & 3) << 4)
