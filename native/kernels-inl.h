@@ -104,21 +104,25 @@ inline void fetchPageHead(const uint8_t* p) {
   for (int i = 0; i < kPageHead; i += 64) prefetchFar(reinterpret_cast<const uint8_t*>(page) + i);
 }
 
-// One panel over some tokens, out[token][16]: weights are unpacked in registers, once for all of them. A lane is a row,
-// and its sum adds groups in ascending order, whatever the number of tokens. Few tokens have two chains of integer
-// sums, since one would wait for its own results.
+// Blocks [from, to) of one panel over some tokens, added to out[token][16]: weights are unpacked in registers, once for
+// all of them. A lane is a row, and its sum adds groups in ascending order, whatever the number of tokens and wherever
+// blocks are parted. Few tokens have two chains of integer sums, since one would wait for its own results. With several
+// tokens, `lines` cache lines from `ahead` are fetched to each group: at once they would stand in the way of the loads.
 template <int format, int tokens, Fetch fetch>
-inline void tile(const uint8_t* panel, int blocks, const ActBlock* const* x, float* out) {
+void tile(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, int lines, float* out) {
   constexpr int bytes = kGeometry[format].bytes, groups = kBlock / kGroup<format>, planes = 32 / groups;
   constexpr int chains = tokens < 4 ? 2 : 1;
   VF acc[tokens];
 #pragma GCC unroll 16
-  for (int t = 0; t < tokens; t++) acc[t] = zero();
-  for (int b = 0; b < blocks; b++, panel += bytes) {
+  for (int t = 0; t < tokens; t++) acc[t] = from == 0 ? zero() : load(out + t * 16);
+  panel += static_cast<int64_t>(from) * bytes;
+  for (int b = from; b < to; b++, panel += bytes) {
     if constexpr (tokens == 1 && fetch == Fetch::kPageHeads) fetchPageHead(panel);
     for (int g = 0; g < groups; g++) {
       if constexpr (tokens == 1 && fetch == Fetch::kLines)
         for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++) prefetch(panel + kLinesAhead + line * 64);
+      if constexpr (tokens > 1)
+        for (int line = 0; line < lines; line++, ahead += 64) prefetchFar(ahead);
       VI sum[tokens][chains];
 #pragma GCC unroll 16
       for (int t = 0; t < tokens; t++) {
@@ -149,36 +153,39 @@ inline void tile(const uint8_t* panel, int blocks, const ActBlock* const* x, flo
   for (int t = 0; t < tokens; t++) store(out + t * 16, acc[t]);
 }
 
-// Tokens whose activations stay in the second-level cache while the panels pass over them.
-constexpr int kTokenBlock = 96;
+// Blocks of a tile's tokens that stay in the first-level cache while panels pass over them.
+constexpr int kTileBlocks = 4;
 
-// The largest tiles that fit, over tokens [t, end); `fetched` bytes from `ahead` are fetched beside each.
-template <int format, int tokens>
-inline void tiles(const uint8_t* panel, int blocks, const ActBlock* const* x, int t, int end, const uint8_t*& ahead, const uint8_t* aheadEnd, int64_t perToken, float* out) {
-  for (; t + tokens <= end; t += tokens) {
-    const uint8_t* until = ahead + perToken * tokens < aheadEnd ? ahead + perToken * tokens : aheadEnd;
-    for (; ahead < until; ahead += 64) prefetchFar(ahead);
-    tile<format, tokens, Fetch::kPageHeads>(panel, blocks, x + t, out + t * 16);
-  }
-  if constexpr (tokens > 1) tiles<format, tokens / 2>(panel, blocks, x, t, end, ahead, aheadEnd, perToken, out);
+using Tile = void (*)(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, int lines, float* out);
+
+template <int format, int most> Tile tileFor(int tokens) {
+  if constexpr (most > 1)
+    if (tokens < most) return tileFor<format, most - 1>(tokens);
+  return tile<format, most, Fetch::kPageHeads>;
 }
 
 template <int format>
 void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
-  const int blocks = (columns + kBlock - 1) / kBlock;
+  const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + kTileTokens - 1) / kTileTokens;
   const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
   if (tokens == 1) {
-    const auto product = fetch == Fetch::kLines ? tile<format, 1, Fetch::kLines> : tile<format, 1, Fetch::kPageHeads>;
-    for (int p = 0; p < panels; p++) product(first + p * panelBytes, blocks, x, out + p * 16);
+    const Tile product = fetch == Fetch::kLines ? tile<format, 1, Fetch::kLines> : tile<format, 1, Fetch::kPageHeads>;
+    for (int p = 0; p < panels; p++) product(first + p * panelBytes, 0, blocks, x, nullptr, 0, out + p * 16);
     return;
   }
-  if (tokens == 0) return;
+  constexpr int groups = kBlock / kGroup<format>;
+  const int fewest = static_cast<int>(panelBytes / blocks / groups / tiles / 64) + 1;
   const uint8_t* const aheadEnd = ahead + panels * panelBytes;
-  const int64_t perToken = panelBytes / tokens + 1;
-  for (int t0 = 0; t0 < tokens; t0 += kTokenBlock) {
-    const int end = t0 + kTokenBlock < tokens ? t0 + kTokenBlock : tokens;
-    for (int p = 0; p < panels; p++)
-      tiles<format, kTileTokens>(first + p * panelBytes, blocks, x, t0, end, ahead, aheadEnd, perToken, out + static_cast<int64_t>(p) * tokens * 16);
+  for (int i = 0; i < tiles; i++) {
+    // As even as can be: a small tile at the end would do little with what it unpacks.
+    const int t0 = tokens * i / tiles, t1 = tokens * (i + 1) / tiles;
+    const Tile product = tileFor<format, kTileTokens>(t1 - t0);
+    for (int b = 0; b < blocks; b += kTileBlocks)
+      for (int p = 0; p < panels; p++) {
+        const int end = b + kTileBlocks < blocks ? b + kTileBlocks : blocks, lines = ahead < aheadEnd ? fewest : 0;
+        product(first + p * panelBytes, b, end, x + t0, ahead, lines, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
+        ahead += static_cast<int64_t>(end - b) * groups * lines * 64;
+      }
   }
 }
 
