@@ -89,8 +89,10 @@ inline VB highNibbles(VB x) { return quarters<VB>([&](int i) { return vshrq_n_u8
 // 16 more in each byte whose bit is set in the 64-bit mask.
 inline VB withFifth(VB x, const uint8_t* mask) {
   const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+  const uint8x16_t bytes = vcombine_u8(vld1_u8(mask), vdup_n_u8(0));
   return quarters<VB>([&](int i) {
-    const uint8x16_t spread = vcombine_u8(vdup_n_u8(mask[2 * i]), vdup_n_u8(mask[2 * i + 1]));
+    const auto from = static_cast<uint8_t>(2 * i);
+    const uint8x16_t spread = vqtbl1q_u8(bytes, vcombine_u8(vdup_n_u8(from), vdup_n_u8(from + 1)));
     return vorrq_u8(x.v[i], vandq_u8(vtstq_u8(spread, bit), vdupq_n_u8(16)));
   });
 }
