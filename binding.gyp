@@ -17,7 +17,10 @@
       "target_name": "a3b",
       "sources": ["native/addon.cc", "native/engine.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
       "dependencies": ["isa_scalar"],
-      "conditions": [["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16"]}]]
+      "conditions": [
+        ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16"]}],
+        ["target_arch=='arm64'", {"dependencies": ["isa_neon"]}]
+      ]
     }
   ],
   "conditions": [
@@ -49,6 +52,17 @@
                         "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
           "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16", "-mfma", "-mf16c"]},
           "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
+        }
+      ]
+    }],
+    ["target_arch=='arm64'", {
+      "targets": [
+        {
+          "target_name": "isa_neon",
+          "type": "static_library",
+          "sources": ["native/isa_neon.cc", "native/train_neon.cc"],
+          "cflags_cc": ["-march=armv8.2-a+dotprod"],
+          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-march=armv8.2-a+dotprod"]}
         }
       ]
     }]

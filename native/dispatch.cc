@@ -47,6 +47,22 @@ static bool hasAvx512Bf16() {
   return hasAvx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1 << 5));
 }
 #endif
+#elif defined(__aarch64__)
+#define A3B_ARM64 1
+extern const Kernels kNeon;
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+// With the dot product, which Apple's have had since the first one in a Mac.
+static bool hasNeon() {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#elif defined(__APPLE__)
+  return true;
+#else
+  return false;
+#endif
+}
 #endif
 
 const Kernels* kernelsFor(const char* name) {
@@ -54,6 +70,8 @@ const Kernels* kernelsFor(const char* name) {
 #ifdef A3B_X86
   if (hasAvx512() && (any || strcmp(name, kAvx512.name) == 0)) return &kAvx512;
   if (hasAvx2() && (any || strcmp(name, kAvx2.name) == 0)) return &kAvx2;
+#elif defined(A3B_ARM64)
+  if (hasNeon() && (any || strcmp(name, kNeon.name) == 0)) return &kNeon;
 #endif
   return any || strcmp(name, kScalar.name) == 0 ? &kScalar : nullptr;
 }
@@ -62,6 +80,8 @@ const char* kernelNames() {
 #ifdef A3B_X86
   if (hasAvx512()) return "avx512 avx2 scalar";
   if (hasAvx2()) return "avx2 scalar";
+#elif defined(A3B_ARM64)
+  if (hasNeon()) return "neon scalar";
 #endif
   return "scalar";
 }

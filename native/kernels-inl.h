@@ -173,6 +173,7 @@ void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock*
     for (int p = 0; p < panels; p++) product(first + p * panelBytes, 0, blocks, x, nullptr, 0, out + p * 16);
     return;
   }
+  if (tokens == 0) return;
   constexpr int groups = kBlock / kGroup<format>;
   const int fewest = static_cast<int>(panelBytes / blocks / groups / tiles / 64) + 1;
   const uint8_t* const aheadEnd = ahead + panels * panelBytes;

@@ -16,6 +16,14 @@
 inline void spinPause() { _mm_pause(); }
 // Denormals would slow kernels down fourfold and carry no information here.
 inline void flushDenormals() { _mm_setcsr(_mm_getcsr() | 0x8040); }
+#elif defined(__aarch64__)
+inline void spinPause() { std::this_thread::yield(); }
+// As on x64, so that the bits are the same.
+inline void flushDenormals() {
+  uint64_t control;
+  asm volatile("mrs %0, fpcr" : "=r"(control));
+  asm volatile("msr fpcr, %0" : : "r"(control | 1 << 24));
+}
 #else
 inline void spinPause() { std::this_thread::yield(); }
 inline void flushDenormals() {}

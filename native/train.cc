@@ -9,6 +9,9 @@ extern const TrainKernels kTrainScalar;
 #if defined(__x86_64__) || defined(_M_X64)
 extern const TrainKernels kTrainAvx2, kTrainAvx512, kTrainAvx512Bf16;
 static const TrainKernels* const sets[] = {&kTrainAvx512, &kTrainAvx2, &kTrainScalar};
+#elif defined(__aarch64__)
+extern const TrainKernels kTrainNeon;
+static const TrainKernels* const sets[] = {&kTrainNeon, &kTrainScalar};
 #else
 static const TrainKernels* const sets[] = {&kTrainScalar};
 #endif

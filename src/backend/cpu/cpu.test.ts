@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -21,6 +22,9 @@ const tolerances: Tolerances = {
   activations: "int8",
 }
 
+/** Any change of these is a change of the arithmetic, and must be meant. */
+const bitsOfTheStep = "1f83568eca2d2afe324fade64d3ca156b51d13ddba08523fcfbbf82fe2715bda"
+
 for (const isa of instructionSets())
   describeBackend(`cpu (${isa})`, () => loadCpuBackend({ isa, threads: 2 }), tolerances)
 
@@ -37,29 +41,32 @@ describe("every instruction set and number of threads", () => {
   const router = file.add("router", "f32", [8, 256]).tensor
   const noise = (rows: number, columns: number) =>
     Float32Array.from({ length: rows * columns }, () => random() * random() * 8 - 2)
-  const rows = 35
-  const [wide, narrow, q, k, v] = [768, 256, 4 * 64, 2 * 64, 2 * 64].map((columns) => noise(rows, columns))
+  const most = 35
+  const noises = [768, 256, 4 * 64, 2 * 64, 2 * 64].map((columns) => ({
+    columns,
+    values: noise(most, columns),
+  }))
   const rope = { frequencies: Float32Array.from({ length: 32 }, (_, i) => 1e6 ** (-i / 32)), scale: 1 }
-  const batch = {
+  const batchOf = (rows: number) => ({
     ids: new Int32Array(rows),
     positions: Int32Array.from({ length: rows }, (_, i) => i),
     slots: Int32Array.from({ length: rows }, (_, i) => i),
     sequences: [{ firstRow: 0, numTokens: rows, contextTokens: rows, pages: Int32Array.of(0) }],
     logitRows: new Int32Array(0),
-  }
+  })
 
   /** One step with every kernel in it; all results in one array. */
-  async function run(isa: string, threads: number): Promise<Float32Array> {
+  async function run(isa: string, threads: number, rows = most): Promise<Float32Array> {
     const ops = loadCpuBackend({ isa, threads })
     const kv = ops.kvCache({ layers: 1, pages: 1, kvHeads: 2, headDim: 64 })
-    ops.begin(batch)
-    const products = ops.tensor(wide, rows, 768)
-    const results = weights.map((weight) => ops.linear(products, ops.weight(weight)))
-    const [queries, keys] = [ops.tensor(q, rows, 256), ops.tensor(k, rows, 128)]
+    ops.begin(batchOf(rows))
+    const [wide, x, queries, keys, values] = noises.map((noise) =>
+      ops.tensor(noise.values.subarray(0, rows * noise.columns), rows, noise.columns),
+    )
+    const results = weights.map((weight) => ops.linear(wide, ops.weight(weight)))
     ops.normRope(queries, ops.weight(norm), rope, 1e-6)
     ops.normRope(keys, ops.weight(norm), rope, 1e-6)
-    ops.storeKv(kv, 0, keys, ops.tensor(v, rows, 128))
-    const x = ops.tensor(narrow, rows, 256)
+    ops.storeKv(kv, 0, keys, values)
     const sum = ops.attend(queries, kv, 0)
     const [gate, up, down] = experts.map((expert) => ops.weight(expert))
     ops.addExperts(sum, x, ops.route(x, ops.weight(router), 3, true), { gate, up, down })
@@ -69,14 +76,32 @@ describe("every instruction set and number of threads", () => {
     return Float32Array.from(out)
   }
 
-  test("give the same bits", async () => {
-    const expected = await run("scalar", 1)
+  // A product of one row takes other ways through the kernels than one of many.
+  test.each([1, most])("give the same bits of %i rows", async (rows) => {
+    const expected = await run("scalar", 1, rows)
     for (const isa of instructionSets())
       for (const threads of [1, 2, 3]) {
-        const got = await run(isa, threads)
+        const got = await run(isa, threads, rows)
         const different = got.findIndex((value, i) => !Object.is(value, expected[i]))
         expect({ isa, threads, different }).toEqual({ isa, threads, different: -1 })
       }
+  })
+
+  test("give these bits on x64 and arm64", async () => {
+    const bytes = new Uint8Array((await run("", 2)).buffer)
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(bitsOfTheStep)
+  })
+
+  test("take denormals for zeros", async () => {
+    const tiny = Float32Array.from({ length: 64 }, (_, i) => 2 ** -140 * (i - 32))
+    for (const isa of instructionSets()) {
+      const ops = loadCpuBackend({ isa, threads: 2 })
+      ops.begin(batchOf(1))
+      const normed = ops.rmsNorm(ops.tensor(tiny, 1, 64), ops.weight(norm), 2 ** -126)
+      await ops.submit()
+      expect({ isa, sum: ops.read(normed).reduce((sum, x) => sum + Math.abs(x)) }).toEqual({ isa, sum: 0 })
+      ops.free()
+    }
   })
 })
 

@@ -33,7 +33,7 @@ const sumBlock = 1 << 16
 
 export interface NativeOptions {
   threads: number
-  /** avx512, avx2 or scalar; A3B_ISA, or else the best one here where absent. */
+  /** avx512, avx2, neon or scalar; A3B_ISA, or else the best one here where absent. */
   isa?: string
   /** f32 where absent. */
   products?: Products

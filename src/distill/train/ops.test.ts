@@ -1,18 +1,13 @@
 import { describe, expect, test } from "vitest"
 import { randomValues, relativeError } from "../../../test/tiny-training.ts"
+import { instructionSets } from "../../backend/cpu/cpu.ts"
 import { fromBfloat, toBfloat } from "../../weights/half.ts"
 import { NativeOps } from "./native.ts"
 import { allRows, type AttentionShape, type Linear, type Ops, type Values } from "./ops.ts"
 import { referenceOps } from "./reference.ts"
 
 const native = new NativeOps({ threads: 2 })
-const sets = ["avx512", "avx2", "scalar"].flatMap((isa) => {
-  try {
-    return [new NativeOps({ threads: 2, isa })]
-  } catch {
-    return []
-  }
-})
+const sets = instructionSets().map((isa) => new NativeOps({ threads: 2, isa }))
 
 /** What a call writes on either kind of ops, from the same random values. */
 function results(ops: Ops, sizes: number[], call: (ops: Ops, x: Values[]) => void, count: number) {
