@@ -46,7 +46,7 @@ describe("help", () => {
         pack            pack a checkpoint for fast starts
         list            list the models on this machine
         rm              remove a model
-        verify          check a packed model against its source
+        verify          check every byte of a packed model, and its source
         inspect         show a model's modules, config and tensors
         logits          print the logits after each of some token ids
         distill         train a small model as a recipe says

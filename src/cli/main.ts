@@ -28,7 +28,7 @@ const entries: Record<string, Entry> = {
   rm: { group: models, summary: "remove a model", load: () => import("./rm.ts") },
   verify: {
     group: models,
-    summary: "check a packed model against its source",
+    summary: "check every byte of a packed model, and its source",
     load: () => import("./verify.ts"),
   },
   inspect: {
