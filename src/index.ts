@@ -17,6 +17,7 @@ export type {
   TextPart,
   Thinking,
   Tool,
+  ToolChoice,
   ToolCall,
   Usage,
 } from "./types.ts"
