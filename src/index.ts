@@ -17,8 +17,8 @@ export type {
   TextPart,
   Thinking,
   Tool,
-  ToolChoice,
   ToolCall,
+  ToolChoice,
   Usage,
 } from "./types.ts"
 

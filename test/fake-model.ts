@@ -13,6 +13,8 @@ export type Pieces = readonly string[]
 
 export interface FakeOptions {
   says?: Pieces | ((request: ChatRequest) => Pieces)
+  /** How it goes on with a text. */
+  completes?: Pieces
   reason?: "stop" | "length"
   family?: Family
   /** The end of the prompt that the reply continues. */
@@ -62,9 +64,9 @@ export class FakeModel implements ServedModel {
 
   async *complete(request: CompletionRequest): AsyncGenerator<ChatEvent> {
     this.requests.push(request)
-    const { says = ["Hello."], reason = "stop" } = this.#options
+    const { completes = ["Hello."], reason = "stop" } = this.#options
     this.#checkLength(typeof request.prompt === "string" ? request.prompt : this.decode(request.prompt))
-    yield* this.#play(says as Pieces, request, {
+    yield* this.#play(completes, request, {
       push: (text) => [{ type: "content", text }],
       end: () => [
         { type: "usage", usage: fakeUsage },

@@ -12,8 +12,11 @@ import type { RequestContext, ServerEnv } from "./endpoint.ts"
 import { Metrics } from "./metrics.ts"
 import { ModelHost } from "./model-host.ts"
 import type { HostOptions } from "./model-host.ts"
+import { countTokens, messages } from "./anthropic/messages.ts"
 import { chatCompletions } from "./openai/chat.ts"
+import { completions } from "./openai/completions.ts"
 import { listModels, showModel } from "./openai/models.ts"
+import { responses } from "./openai/responses.ts"
 import { Service } from "./service.ts"
 import { detokenize, tokenize } from "./tokens.ts"
 
@@ -75,6 +78,10 @@ export function createApp(options: AppOptions): App {
 
 function addRoutes(app: Hono<ServerEnv>, endpoint: Endpoint): void {
   app.post("/v1/chat/completions", (c) => chatCompletions(endpoint, c))
+  app.post("/v1/completions", (c) => completions(endpoint, c))
+  app.post("/v1/responses", (c) => responses(endpoint, c))
+  app.post("/v1/messages", (c) => messages(endpoint, c))
+  app.post("/v1/messages/count_tokens", (c) => countTokens(endpoint, c))
   app.get("/v1/models", (c) => listModels(endpoint, c))
   app.get("/v1/models/:id{.+}", (c) => showModel(endpoint, c, c.req.param("id")))
   app.post("/tokenize", (c) => tokenize(endpoint, c))

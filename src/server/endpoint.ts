@@ -56,6 +56,11 @@ export class Endpoint {
     return { signal: c.req.raw.signal, account: c.get("account") }
   }
 
+  /** Hears what went wrong after a response had begun. */
+  onFailure(c: RequestContext, error: ApiError): void {
+    this.#options.onFailure(c, error)
+  }
+
   /** Refuses a model that is not served here, whatever would answer in its place. */
   checkModel(name: string | undefined): void {
     const { modelId, aliases } = this.#options
@@ -72,7 +77,7 @@ export class Endpoint {
     forms: { writer: () => ReplyWriter; whole: (replies: Reply[]) => object },
   ): Promise<Response> {
     if (delivery === "stream")
-      return eventResponse(replies, forms.writer(), (error) => this.#options.onFailure(c, error))
+      return eventResponse(replies, forms.writer(), (error) => this.onFailure(c, error))
     return c.json(forms.whole(await gather(replies, numReplies)))
   }
 }
