@@ -6,9 +6,8 @@ import type { ChatEvent } from "../types.ts"
 import { ApiError } from "./api-error.ts"
 import type { Account } from "./account.ts"
 import type { Metrics } from "./metrics.ts"
-import type { ModelHost } from "./model-host.ts"
-import { beginReplies } from "./replies.ts"
-import type { Replies } from "./replies.ts"
+import type { Lease, ModelHost } from "./model-host.ts"
+import { Replies } from "./replies.ts"
 import type { ServedModel } from "./served-model.ts"
 
 export interface ServiceOptions {
@@ -52,18 +51,18 @@ export class Service {
   async begin(caller: Caller, ask: Ask): Promise<Replies> {
     this.#admit(caller.account)
     const { abort, close } = this.#open(caller.signal)
-    try {
-      const { model, release } = await this.#options.host.lease()
-      abort.signal.throwIfAborted()
-      try {
-        const sources = ask(model, abort.signal).map((events) => this.#measured(events, caller.account))
-        return this.#closing(await beginReplies(sources), abort, () => [release(), close()])
-      } catch (error) {
-        release()
-        throw error
-      }
-    } catch (error) {
+    let lease: Lease | undefined
+    const onEnd = () => {
+      lease?.release()
       close()
+    }
+    try {
+      lease = await this.#options.host.lease()
+      abort.signal.throwIfAborted()
+      const sources = ask(lease.model, abort.signal).map((events) => this.#measured(events, caller.account))
+      return await Replies.begin(sources, { abort: () => abort.abort(), onEnd })
+    } catch (error) {
+      onEnd()
       throw error
     }
   }
@@ -104,7 +103,7 @@ export class Service {
   #open(client: AbortSignal): { abort: AbortController; close: () => void } {
     const { maxRequestMs } = this.#options
     const abort = new AbortController()
-    const hangUp = () => abort.abort()
+    const hangUp = () => abort.abort(hungUp())
     if (client.aborted) hangUp()
     client.addEventListener("abort", hangUp)
     const timer = setTimeout(() => abort.abort(timedOut(maxRequestMs)), maxRequestMs)
@@ -116,16 +115,6 @@ export class Service {
       if (this.#active.size === 0) this.#emptied?.()
     }
     return { abort, close }
-  }
-
-  /** Whoever stops reading ends the replies. */
-  async *#closing(replies: Replies, abort: AbortController, close: () => void): Replies {
-    try {
-      yield* replies
-    } finally {
-      abort.abort()
-      close()
-    }
   }
 
   async *#measured(
@@ -159,6 +148,10 @@ export class Service {
   #abortAll(): void {
     for (const abort of this.#active) abort.abort(draining())
   }
+}
+
+function hungUp(): ApiError {
+  return new ApiError(499, "the client closed the connection")
 }
 
 function draining(): ApiError {

@@ -43,7 +43,7 @@ export function eventResponse(
     },
     async cancel() {
       clearInterval(keepAlive)
-      await texts.return()
+      await replies.return()
     },
   })
   const headers = {
@@ -70,7 +70,5 @@ async function* write(
     const failure = toApiError(error)
     onFailure(failure)
     yield writer.fail(failure).join("")
-  } finally {
-    await replies.return()
   }
 }
