@@ -13,8 +13,9 @@ import { listen } from "../src/server/server.ts"
 import type { RunningServer } from "../src/server/server.ts"
 import { FakeModel } from "./fake-model.ts"
 import type { FakeOptions } from "./fake-model.ts"
+import { seeded } from "./random.ts"
 import { scriptedCheckpoint } from "./scripted-checkpoint.ts"
-import { answerOf, jsonEventsOf, post, serving } from "./serving.ts"
+import { answerOf, eventsIn, jsonEventsOf, post, serving } from "./serving.ts"
 import type { Answer, Serving } from "./serving.ts"
 
 const messages = [{ role: "user", content: "Weather in Paris?" }]
@@ -231,6 +232,29 @@ describe("on real weights", () => {
     expect(new Set(await Promise.all(["a", "bb", "ccc", "d".repeat(300)].map(ask)))).toEqual(
       new Set(["It is 23."]),
     )
+    expect(model.load).toMatchObject({ running: 0, waiting: 0, usedPages: 0 })
+  })
+
+  test("many streams, of which many are hung up, leave the others' answers and no page behind", async () => {
+    const random = seeded(3)
+    const ask = async (i: number) => {
+      const abort = new AbortController()
+      const content = "x".repeat(1 + Math.floor(random() * 300))
+      const body = JSON.stringify({ thinking: "off", stream: true, messages: [{ role: "user", content }] })
+      const init = { method: "POST", body, signal: abort.signal }
+      if (i % 2 === 1) setTimeout(() => abort.abort(), random() * 300)
+      const answer = fetch(`${server.url}/v1/chat/completions`, init).then((response) => response.text())
+      return answer.catch(() => "hung up")
+    }
+    const answers = await Promise.all(Array.from({ length: 32 }, (_, i) => ask(i)))
+    const contents = answers.map((answer) =>
+      eventsIn(answer)
+        .filter((data) => data !== "[DONE]")
+        .map((data) => String((JSON.parse(data) as Answer).choices[0].delta.content ?? ""))
+        .join(""),
+    )
+    expect(new Set(contents.filter((_, i) => i % 2 === 0))).toEqual(new Set(["It is 23."]))
+    while (app.service.numActive > 0) await new Promise((resolve) => setTimeout(resolve, 5))
     expect(model.load).toMatchObject({ running: 0, waiting: 0, usedPages: 0 })
   })
 

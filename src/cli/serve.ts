@@ -76,7 +76,7 @@ async function serve(named: string | undefined, options: ServeOptions): Promise<
   // A model that cannot be loaded shall be known before anyone asks for it.
   const context = await interruptible((signal) => {
     starting = signal
-    return app.service.look((served) => served.context)
+    return app.service.context()
   })
   const server = await listen(app, options)
   print(`${modelId} at ${server.url}/v1, context of ${count(context)} tokens`)

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, expect, onTestFinished, test, vi } from "vitest"
 import { FakeModel, untilAborted } from "../../test/fake-model.ts"
-import { answerOf, post, serving } from "../../test/serving.ts"
+import { answerOf, eventsIn, post, serving } from "../../test/serving.ts"
 import { UserError } from "../util/errors.ts"
 import { hashKey } from "./access.ts"
 import { Account } from "./account.ts"
@@ -158,6 +158,32 @@ describe("API keys", () => {
   })
 })
 
+describe("a stream", () => {
+  test("has a comment now and then while nothing else comes", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] })
+    onTestFinished(() => void vi.useRealTimers())
+    const model = new FakeModel()
+    let finish = () => {}
+    model.work = () => new Promise((resolve) => (finish = resolve))
+    const response = await post(serving(model), chat, { ...body, stream: true })
+    vi.advanceTimersByTime(21_000)
+    finish()
+    const text = await response.text()
+    expect(text.match(/^: .*$/gm)?.length).toBe(2)
+    expect(eventsIn(text).at(-1)).toBe("[DONE]")
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test("has the headers of every answer", async () => {
+    const headers = { origin: "https://example.com" }
+    const app = serving(new FakeModel(), { origins: ["*"] })
+    const response = await post(app, chat, { ...body, stream: true }, { headers })
+    expect(response.headers.get("x-request-id")).toMatch(/^req_/)
+    expect(response.headers.get("access-control-allow-origin")).toBe("*")
+    await response.body?.cancel()
+  })
+})
+
 describe("pages of other sites", () => {
   const origin = "https://example.com"
 
@@ -218,8 +244,12 @@ describe("the model", () => {
     await post(app, chat, body)
     vi.advanceTimersByTime(900)
     expect([await state(), models.map((model) => model.state)]).toEqual(["ready", ["open"]])
-    vi.advanceTimersByTime(200)
+    await app.request("http://localhost/v1/models")
+    vi.advanceTimersByTime(1100)
     expect([await state(), models.map((model) => model.state)]).toEqual(["unloaded", ["freed"]])
+    // Whoever looks in now and then does not keep it in memory.
+    expect((await app.request("http://localhost/v1/models")).status).toBe(200)
+    expect(await state()).toBe("unloaded")
     await Promise.all([post(app, chat, body), post(app, chat, body)])
     expect(models.map((model) => model.state)).toEqual(["freed", "open"])
   })

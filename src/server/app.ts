@@ -54,7 +54,7 @@ export function createApp(options: AppOptions): App {
   if (options.origins.length > 0) app.use(cors({ origin: [...options.origins] }))
   app.use(async (c, next) => {
     c.set("requestId", newId("req_"))
-    c.header("x-request-id", c.get("requestId"))
+    c.res.headers.set("x-request-id", c.get("requestId"))
     if (c.req.path !== "/health") c.set("account", admit(c.req.raw, options))
     await next()
   })

@@ -33,6 +33,7 @@ export class Service {
   readonly #options: ServiceOptions
   readonly #active = new Set<AbortController>()
   #state: "open" | "draining" = "open"
+  #context: number | undefined
   #emptied: (() => void) | undefined
 
   constructor(options: ServiceOptions) {
@@ -65,6 +66,11 @@ export class Service {
       onEnd()
       throw error
     }
+  }
+
+  /** The model's context; asking for it again does not open a model that was freed. */
+  async context(): Promise<number> {
+    return (this.#context ??= await this.look((model) => model.context))
   }
 
   /** Lends the model for what takes no steps of it, such as counting tokens. */

@@ -256,6 +256,8 @@ describe("what a request says", () => {
   test.each([
     [{ thinking: "off" }, "off"],
     [{ thinking: { budget: 100 } }, { budget: 100 }],
+    [{ thinking: { type: "disabled" } }, "off"],
+    [{ thinking: { type: "enabled", budget_tokens: 9 } }, { budget: 9 }],
     [{ enable_thinking: false }, "off"],
     [{ enable_thinking: true }, "on"],
     [{ enable_thinking: true, thinking_budget: 50 }, { budget: 50 }],

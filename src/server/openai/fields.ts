@@ -62,11 +62,13 @@ export const streamFields = {
 
 const budget = z.number().int().min(0)
 
+const switched = z.object({ type: z.enum(["enabled", "disabled"]), budget_tokens: budget.nullish() })
+
 export const thinkingFields = {
-  /** Ours, as the library has it. */
+  /** Ours, as the library has it; or Anthropic's, which others took over. */
   thinking: z
-    .union([z.enum(["on", "off"]), z.object({ budget })], {
-      error: 'wanted "on", "off" or {"budget": tokens}',
+    .union([z.enum(["on", "off"]), z.object({ budget }), switched], {
+      error: 'wanted "on", "off", {"budget": tokens} or {"type": "enabled" or "disabled"}',
     })
     .nullish(),
   /** OpenAI's. */
@@ -84,7 +86,8 @@ export const effortBudgets = { minimal: 512, low: 2048, medium: 8192 } as const
 /** Nothing where nothing is said: then it is as the checkpoint does it. */
 export function thinkingOf(body: ThinkingBody): Thinking | undefined {
   const { thinking, enable_thinking, thinking_budget, reasoning_effort } = body
-  if (thinking != null) return thinking
+  if (thinking != null)
+    return typeof thinking === "object" && "type" in thinking ? switchedTo(thinking) : thinking
   if (enable_thinking === false) {
     if (thinking_budget) refuse("thinking_budget", "enable_thinking is false: leave one of them out")
     return "off"
@@ -92,6 +95,11 @@ export function thinkingOf(body: ThinkingBody): Thinking | undefined {
   if (thinking_budget != null) return { budget: thinking_budget }
   if (enable_thinking === true) return "on"
   return reasoning_effort == null ? undefined : thinkingOfEffort(reasoning_effort)
+}
+
+function switchedTo({ type, budget_tokens }: z.infer<typeof switched>): Thinking {
+  if (type === "disabled") return "off"
+  return budget_tokens == null ? "on" : { budget: budget_tokens }
 }
 
 export function thinkingOfEffort(effort: NonNullable<ThinkingBody["reasoning_effort"]>): Thinking {

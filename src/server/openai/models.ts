@@ -17,7 +17,7 @@ export async function showModel(endpoint: Endpoint, c: RequestContext, id: strin
 }
 
 async function describe({ service, modelId }: Endpoint) {
-  const context = await service.look((model) => model.context)
+  const context = await service.context()
   return {
     id: modelId,
     object: "model",
