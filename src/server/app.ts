@@ -51,7 +51,8 @@ export function createApp(options: AppOptions): App {
   }
   const endpoint = new Endpoint({ ...options, service, onFailure: fail })
   const app = new Hono<ServerEnv>()
-  if (options.origins.length > 0) app.use(cors({ origin: [...options.origins] }))
+  if (options.origins.length > 0)
+    app.use(cors({ origin: options.origins.includes("*") ? "*" : [...options.origins] }))
   app.use(async (c, next) => {
     c.set("requestId", newId("req_"))
     c.res.headers.set("x-request-id", c.get("requestId"))
