@@ -46,7 +46,7 @@ export function createApp(options: AppOptions): App {
   const service = new Service({ ...options, host, metrics })
   const fail = (c: RequestContext, error: ApiError) => {
     metrics.failure(error.status)
-    if (error.status < 500 || error.status === 503) return
+    if (error.status < 500 || error.cause === undefined) return
     options.log(`${c.get("requestId")} ${c.req.method} ${c.req.path} ${error.status}: ${causeOf(error)}`)
   }
   const endpoint = new Endpoint({ ...options, service, onFailure: fail })
@@ -60,14 +60,7 @@ export function createApp(options: AppOptions): App {
     await next()
   })
   addRoutes(app, endpoint)
-  app.get("/health", (c) => {
-    const state = service.state === "draining" ? "draining" : "ok"
-    return c.json({ status: state, model: host.state }, state === "ok" ? 200 : 503)
-  })
-  app.get("/metrics", async (c) => {
-    const { text, type } = await metrics.text()
-    return c.body(text, 200, { "content-type": type })
-  })
+  addWatching(app, { host, metrics, service })
   app.notFound((c) => answerError(c, new ApiError(404, "nothing is served at this path and method")))
   app.onError((error, c) => {
     const failure = toApiError(error)
@@ -89,6 +82,21 @@ function addRoutes(app: Hono<ServerEnv>, endpoint: Endpoint): void {
   app.post("/detokenize", (c) => detokenize(endpoint, c))
   app.post("/v1/embeddings", () => {
     throw new ApiError(501, "this model writes text and has no embeddings: use an embedding model for them")
+  })
+}
+
+/** For those who keep an eye on the server. */
+function addWatching(
+  app: Hono<ServerEnv>,
+  { host, metrics, service }: { host: ModelHost; metrics: Metrics; service: Service },
+): void {
+  app.get("/health", (c) => {
+    const state = service.state === "draining" ? "draining" : "ok"
+    return c.json({ status: state, model: host.state }, state === "ok" ? 200 : 503)
+  })
+  app.get("/metrics", async (c) => {
+    const { text, type } = await metrics.text()
+    return c.body(text, 200, { "content-type": type })
   })
 }
 

@@ -2,7 +2,7 @@
 // whole conversation as items, which become messages; neighbouring items of one turn become one.
 
 import { z } from "zod"
-import type { ChatRequest, Json, Message, ToolCall } from "../../types.ts"
+import type { ChatRequest, Json, Message } from "../../types.ts"
 import { check, refuse } from "../body.ts"
 import { readFlatTool } from "../tools.ts"
 import { samplingFields, samplingOf, thinkingOfEffort } from "./fields.ts"
@@ -137,39 +137,48 @@ function toolsOf({ tools, tool_choice, parallel_tool_calls }: Body): Partial<Cha
   return { tools: all, toolChoice: { name }, maxToolCalls: 1 }
 }
 
-interface Turn extends Message {
-  tool_calls?: ToolCall[]
-}
-
 /** Thought, text and calls of the assistant stand in items of their own; together they are one message. */
 function messagesOf(items: readonly Item[]): Message[] {
-  const messages: Turn[] = []
-  const assistant = (isOpen: (turn: Turn) => boolean): Turn => {
-    const last = messages.at(-1)
-    if (last?.role === "assistant" && isOpen(last)) return last
-    const turn: Turn = { role: "assistant", content: "" }
-    messages.push(turn)
-    return turn
-  }
+  const messages: Message[] = []
   for (const one of items) {
-    if ("role" in one && one.role !== "assistant")
-      messages.push({ role: one.role === "developer" ? "system" : one.role, content: plainText(one.content) })
-    else if ("role" in one)
-      assistant((turn) => turn.content === "" && turn.tool_calls === undefined).content = plainText(
-        one.content,
-      )
-    else if (one.type === "reasoning")
-      messages.push({ role: "assistant", content: "", reasoning_content: thoughtOf(one) })
-    else if (one.type === "function_call") {
-      const { call_id: id, name, arguments: text } = one
-      const turn = assistant(() => true)
-      turn.tool_calls = [
-        ...(turn.tool_calls ?? []),
-        { id, type: "function", function: { name, arguments: text } },
-      ]
-    } else messages.push({ role: "tool", tool_call_id: one.call_id, content: plainText(one.output) })
+    const last = messages.at(-1)
+    const own = messageOf(one)
+    if (last !== undefined && continues(last, one)) messages[messages.length - 1] = joined(last, own)
+    else messages.push(own)
   }
   return messages
+}
+
+function messageOf(one: Item): Message {
+  if ("role" in one) {
+    const role = one.role === "developer" ? "system" : one.role
+    return { role, content: plainText(one.content) }
+  }
+  switch (one.type) {
+    case "reasoning":
+      return { role: "assistant", content: "", reasoning_content: thoughtOf(one) }
+    case "function_call": {
+      const { call_id: id, name, arguments: text } = one
+      const tool_calls = [{ id, type: "function" as const, function: { name, arguments: text } }]
+      return { role: "assistant", content: "", tool_calls }
+    }
+    case "function_call_output":
+      return { role: "tool", tool_call_id: one.call_id, content: plainText(one.output) }
+    default:
+      return one satisfies never
+  }
+}
+
+/** A thought begins a turn, text follows a thought, a call follows anything. */
+function continues({ role, content, tool_calls }: Message, one: Item): boolean {
+  if (role !== "assistant") return false
+  if (!("role" in one)) return one.type === "function_call"
+  return one.role === "assistant" && content === "" && tool_calls === undefined
+}
+
+function joined(turn: Message, { content, tool_calls }: Message): Message {
+  if (tool_calls == null) return { ...turn, content }
+  return { ...turn, tool_calls: [...(turn.tool_calls ?? []), ...tool_calls] }
 }
 
 function thoughtOf({ content: whole, summary }: z.infer<typeof thought>): string {
