@@ -5,10 +5,17 @@ const steps = [
   ["backend/"],
   ["model/"],
   ["engine/"],
-  ["prepare\\.ts$", "context\\.ts$", "generation-defaults\\.ts$", "stop-strings\\.ts$"],
+  [
+    "prepare\\.ts$",
+    "context\\.ts$",
+    "generation-defaults\\.ts$",
+    "stop-strings\\.ts$",
+    "call-limit\\.ts$",
+    "forced-call\\.ts$",
+  ],
   ["llm\\.ts$"],
   ["transformers/", "index\\.ts$"],
-  ["distill/"],
+  ["distill/", "server/"],
   ["cli/"],
 ]
 const at = (places) => `^src/(${places.join("|")})`
@@ -61,6 +68,21 @@ module.exports = {
       { path: "^src/distill/world/" },
       { path: "^src/", pathNot: "^src/(distill/world/|types\\.ts$|util/)" },
     ),
+    forbid(
+      "distill-and-server-do-not-know-each-other",
+      { path: "^src/(distill|server)/" },
+      { path: "^src/(distill|server)/", pathNot: "^src/$1/" },
+    ),
+    forbid(
+      "the-libraries-of-the-server-stay-in-server",
+      { path: "^src/", pathNot: ["^src/server/", tests] },
+      { path: "node_modules/(hono|@hono|zod|prom-client)/" },
+    ),
+    forbid(
+      "the-server-is-loaded-when-needed",
+      { path: "^src/", pathNot: ["^src/(server/|cli/(serve|key)\\.ts$)", tests] },
+      { path: "^src/server/" },
+    ),
     forbid("the-command-line-library-stays-in-cli", { pathNot: ["^src/cli/", tests] }, { path: "commander" }),
     forbid(
       "the-hub-is-loaded-when-needed",
@@ -80,5 +102,7 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     doNotFollow: { path: "node_modules" },
+    // Packages whose parts are named by their "exports" only.
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
   },
 }

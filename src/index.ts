@@ -18,6 +18,7 @@ export type {
   Thinking,
   Tool,
   ToolCall,
+  ToolChoice,
   Usage,
 } from "./types.ts"
 

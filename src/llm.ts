@@ -3,17 +3,20 @@
 
 import type { Backend } from "./backend/backend.ts"
 import { pageTokens } from "./backend/backend.ts"
+import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
 import { readFormat } from "./chat/format.ts"
 import { render } from "./chat/messages.ts"
+import { callBeginning } from "./chat/opening.ts"
 import { ReplyParser } from "./chat/parser.ts"
 import { findTags } from "./chat/tags.ts"
 import type { TagIds } from "./chat/tags.ts"
-import { beginsThinking, stopThinkingText } from "./chat/thinking.ts"
+import { beginsThinking, promptTail, stopThinkingText } from "./chat/thinking.ts"
 import { availableMemory, contextFor } from "./context.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
+import { ForcedCall } from "./forced-call.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
 import type { GenerationDefaults } from "./generation-defaults.ts"
 import { parseConfig } from "./model/config.ts"
@@ -103,15 +106,15 @@ export class Llm implements ChatModel {
     const { toolFormat } = this.format
     const reply = new ReplyParser({ prompt, tags: this.#tags, toolFormat, tools: request.tools }) // text -> events
     const stops = new StopStrings(request.stop)
-    const thinking = this.#thinkingLimit(prompt, request.thinking)
-    const generation = this.generate(ids, { ...request, thinking }) // ids -> ids
+    const calls = new CallLimit(request.maxToolCalls)
+    const generation = this.#generation(prompt, ids, request) // ids -> ids
     for await (const id of generation) {
-      yield* stops.pass(reply.push(id, text.push(id)))
-      if (stops.found !== undefined) break
+      yield* calls.pass(stops.pass(reply.push(id, text.push(id))))
+      if (stops.found !== undefined || calls.state === "reached") break
     }
     const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"
-    for (const event of stops.pass(reply.end(text.end(), reason, generation.usage)))
-      yield event.type === "finish" ? explained(event, generation.thought) : event
+    for (const event of calls.pass(stops.pass(reply.end(text.end(), reason, generation.usage))))
+      yield event.type === "finish" ? explained(event, generation.thought, stops.found) : event
   }
 
   /** Ids after these ids; for whoever needs no text. */
@@ -138,6 +141,24 @@ export class Llm implements ChatModel {
     return this.free()
   }
 
+  /** What the model says by itself, or with a call put into its mouth. */
+  #generation(prompt: string, ids: Int32Array, request: ChatRequest): Generation | ForcedCall {
+    const { toolChoice, tools = [], sampling = {}, signal } = request
+    const thinking = this.#thinkingLimit(prompt, request.thinking)
+    if (toolChoice === undefined) return this.generate(ids, { sampling, thinking, signal })
+    const mayThink = this.format.family === "hybrid" && !promptTail(prompt).includes("</think>")
+    return new ForcedCall({
+      prompt: ids,
+      context: this.context,
+      sampling,
+      stopIds: this.defaults.stopIds,
+      thinking: thinking?.starts === "inside" || mayThink ? thinking : undefined,
+      beginning: callBeginning(this.format.toolFormat, toolChoice, tools),
+      encode: (text) => this.tokenizer.encode(text),
+      generate: (soFar, options) => this.generate(soFar, { ...options, signal }),
+    })
+  }
+
   /** Every thought is watched for going round in circles; a budget limits it besides. */
   #thinkingLimit(prompt: string, thinking: Thinking | undefined): ThinkingLimit | undefined {
     const { think: openId, endThink: closeId } = this.#tags
@@ -153,8 +174,11 @@ export class Llm implements ChatModel {
   }
 }
 
-/** A thought that was cut short is told with the reply's end. */
-function explained(event: ChatEvent & { type: "finish" }, thought: ThoughtState): ChatEvent {
+type Finish = ChatEvent & { type: "finish" }
+
+/** The stop string that ended the reply, and a thought that was cut short, are told with its end. */
+function explained(finish: Finish, thought: ThoughtState, stopString: string | undefined): Finish {
+  const event = stopString === undefined ? finish : { ...finish, stopString }
   const why = {
     budget: "the thought was ended by its budget",
     loop: "the thought repeated itself and was ended",

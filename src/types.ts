@@ -61,9 +61,16 @@ export interface Sampling {
  */
 export type Thinking = "on" | "off" | { budget: number }
 
+/** Which tool a reply must call: any, or the named one. */
+export type ToolChoice = "required" | { name: string }
+
 export interface ChatRequest {
   messages: readonly Message[]
   tools?: readonly Tool[]
+  /** The reply calls a tool; the model decides where left out. */
+  toolChoice?: ToolChoice
+  /** The reply ends after so many calls. */
+  maxToolCalls?: number
   thinking?: Thinking
   /** Fields left out come from the checkpoint's generation_config.json. */
   sampling?: Partial<Sampling>
@@ -90,7 +97,10 @@ export interface Usage {
   decodeMs: number
 }
 
-/** `index` numbers the reply's tool calls from 0. Concatenated deltas are exactly the final `arguments`. */
+/**
+ * `index` numbers the reply's tool calls from 0. Concatenated deltas are exactly the final `arguments`.
+ * `stopString` is the one that ended the reply, if one did.
+ */
 export type ChatEvent =
   | { type: "reasoning"; text: string }
   | { type: "content"; text: string }
@@ -98,7 +108,7 @@ export type ChatEvent =
   | { type: "tool-call-delta"; index: number; arguments: string }
   | { type: "tool-call"; index: number; id: string; name: string; arguments: string }
   | { type: "usage"; usage: Usage }
-  | { type: "finish"; reason: FinishReason; diagnostic?: string }
+  | { type: "finish"; reason: FinishReason; stopString?: string; diagnostic?: string }
 
 /** What server, agent, eval and apps talk to: a local model or a remote one. */
 export interface ChatModel {

@@ -1,7 +1,9 @@
-// The commands that run a model, as a user runs them: run, chat, logits, bench.
+// The commands that run a model, as a user runs them: run, chat, logits, bench, serve.
 
+import { execFile } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { parseConfig } from "../src/model/config.ts"
 import { tensorSpecs } from "../src/model/tensors.ts"
@@ -518,5 +520,74 @@ describe("bench", () => {
     const { code, stderr } = await a3b(["bench", models.thoughtful, "--depth", "4000", "--prefill", "512"])
     expect(code).toBe(1)
     expect(stderr).toMatch(/^error: the model has 4,096 positions; the measurement needs 4,512: [^\n]+\n$/)
+  })
+})
+
+describe("serve", () => {
+  const curl = async (...args: string[]) => (await promisify(execFile)("curl", ["-sS", ...args])).stdout
+
+  /** Runs the server for the time of `use`, then ends it with Ctrl-C. */
+  async function served(args: string[], use: (url: string) => Promise<void>): Promise<Outcome> {
+    let failure: unknown
+    const outcome = await installed.run(["serve", models.thoughtful, "--port", "0", ...args], {
+      during: (child) => {
+        let said = ""
+        child.stdout.on("data", (text: string) => {
+          const url = / at (http\S+)\/v1, /.exec((said += text))?.[1]
+          if (url === undefined) return
+          child.stdout.removeAllListeners("data")
+          void use(url)
+            .catch((error: unknown) => (failure = error))
+            .finally(() => child.kill("SIGINT"))
+        })
+      },
+    })
+    if (failure) throw failure
+    return outcome
+  }
+
+  test("answers curl, streaming and not, and ends at Ctrl-C", async () => {
+    const body = { messages: [{ role: "user", content: "How many?" }] }
+    const { code, stderr } = await served([], async (url) => {
+      const ask = (more: object) =>
+        curl(`${url}/v1/chat/completions`, "-d", JSON.stringify({ ...body, ...more }))
+      const answer = JSON.parse(await ask({}))
+      expect(answer).toMatchObject({
+        model: "checkpoint",
+        choices: [{ message: { content: "There are 23 chickens.", reasoning_content: "35 heads, 94 legs" } }],
+      })
+      const again = JSON.parse(await ask({ chat_template_kwargs: { enable_thinking: false } }))
+      expect(again.choices[0].message).toEqual({
+        role: "assistant",
+        content: "There are 23 chickens.",
+        refusal: null,
+      })
+      const streamed = await ask({ stream: true })
+      expect(streamed).toContain('"delta":{"content":"There are"}')
+      expect(streamed.endsWith("data: [DONE]\n\n")).toBe(true)
+      expect(JSON.parse(await curl(`${url}/health`))).toEqual({ status: "ok", model: "ready" })
+    })
+    expect(code).toBe(0)
+    expect(stderr).toContain("ending after the replies under way")
+  })
+
+  test("lets in those that have a key made with key", async () => {
+    const file = join(installed.folder, "keys.json")
+    const { code, stdout } = await installed.run(["key", "alice", "--file", file, "--requests", "9"])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^a3b-[\w-]{43}\n$/) })
+    await served(["--api-key-file", file, "--host", "::1"], async (url) => {
+      expect(url).toMatch(/^http:\/\/\[::1\]:\d+$/)
+      const models = (...args: string[]) => curl("-g", `${url}/v1/models`, ...args)
+      expect(JSON.parse(await models()).error.code).toBe("invalid_api_key")
+      expect(JSON.parse(await models("-H", `authorization: Bearer ${stdout.trim()}`)).data[0].id).toBe(
+        "checkpoint",
+      )
+    })
+  })
+
+  test("does not open to a network by accident", async () => {
+    const { code, stderr } = await installed.run(["serve", models.thoughtful, "--host", "0.0.0.0"])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: 0\.0\.0\.0 can be reached from other machines, .* give --api-key-file/)
   })
 })

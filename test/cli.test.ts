@@ -11,7 +11,9 @@ import { tinyGguf } from "./tiny-gguf.ts"
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string }
 
-const commands = "chat run pull pack list rm verify inspect logits distill plan bench doctor".split(" ")
+const commands = "chat run serve key pull pack list rm verify inspect logits distill plan bench doctor".split(
+  " ",
+)
 
 let installed: Installed
 const a3b: Installed["run"] = (args, options) => installed.run(args, options)
@@ -40,6 +42,8 @@ describe("help", () => {
       Talk:
         chat            talk with a model
         run             answer one prompt
+        serve           serve a model over HTTP
+        key             make an API key for serve
 
       Models:
         pull            download a model and pack it

@@ -140,11 +140,63 @@ test("a tool call comes as events and ends the reply", async () => {
   expect(events.at(-1)).toEqual({ type: "finish", reason: "tool_calls" })
 })
 
+describe("a call that the request asks for", () => {
+  const tools = ["add", "sub"].map((name) => ({
+    type: "function" as const,
+    function: { name, parameters: {} },
+  }))
+  /** Goes on after either beginning of a call; the thought is as long as it likes. */
+  const calling = (family: Script["family"]): Script => ({
+    family,
+    says: [
+      ["<think>", "\n", "A sum.", "</think>", "\n\n", "I will not.", "<|im_end|>"],
+      [":", ' "sub"', ', "arguments": {}}\n', "</tool_call>", "<|im_end|>"],
+    ],
+  })
+
+  test.each([
+    ["plain", undefined, ""],
+    ["hybrid", "off", ""],
+    ["hybrid", "on", "A sum."],
+    ["thinking", undefined, "A sum."],
+  ] as const)("comes from a %s model with thinking %s", async (family, thinking, reasoning) => {
+    const llm = await loaded(calling(family))
+    const reply = await replyOf(llm, { tools, thinking, toolChoice: "required" })
+    expect(reply).toMatchObject({ reasoning, content: "", finishReason: "tool_calls" })
+    expect(reply.toolCalls.map((call) => call.function)).toEqual([{ name: "sub", arguments: "{}" }])
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+  })
+
+  test("is of the named tool, and the last one where one is all that is wanted", async () => {
+    const twice = ["</tool_call>", "<tool_call>", '{"name": "sub", "arguments": {}}', "</tool_call>"]
+    const llm = await loaded({ says: [[":", ' {"a": 1}}\n', ...twice, "<|im_end|>"]] })
+    const request = { tools, toolChoice: { name: "add" }, maxToolCalls: 1 }
+    const reply = await replyOf(llm, request)
+    expect(reply.toolCalls.map((call) => call.function)).toEqual([{ name: "add", arguments: '{"a": 1}' }])
+    expect(reply.finishReason).toBe("tool_calls")
+    expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+    await expect(replyOf(llm, { ...request, toolChoice: { name: "div" } })).rejects.toThrow(
+      'toolChoice names "div", which is none of the tools',
+    )
+    await expect(replyOf(llm, { toolChoice: "required" })).rejects.toThrow("there are no tools")
+  })
+
+  test("is not begun where the thought has used up all tokens", async () => {
+    const llm = await loaded(calling("thinking"))
+    const reply = await replyOf(llm, { tools, toolChoice: "required", sampling: { maxTokens: 2 } })
+    expect(reply).toMatchObject({ reasoning: "A sum.", content: "", toolCalls: [], finishReason: "length" })
+    expect(reply.usage?.completionTokens).toBe(2)
+  })
+})
+
 describe("stop strings", () => {
   test("end the content before them, across tokens", async () => {
     const llm = await loaded(thoughtful)
-    const reply = await replyOf(llm, { stop: ["re 23 chick"] })
+    const events = await eventsOf(llm, { stop: ["re 23 chick"] })
+    const reply = emptyReply()
+    for (const event of events) addEvent(reply, event)
     expect(reply).toMatchObject({ content: "There a", finishReason: "stop" })
+    expect(events.at(-1)).toMatchObject({ stopString: "re 23 chick" })
     expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
   })
 

@@ -41,6 +41,6 @@ test("what is no JSON throws", () => {
 })
 
 test("a string of megabytes is read", () => {
-  const text = JSON.stringify({ text: '\\"x'.repeat(1_000_000), n: 1 }).replace('"n":1', '"n":1.0')
+  const text = JSON.stringify({ text: '\\"x'.repeat(4_000_000), n: 1 }).replace('"n":1', '"n":1.0')
   expect(numberSource(parseJson(text) as object, "n")).toBe("1.0")
 })

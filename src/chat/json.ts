@@ -6,21 +6,14 @@ import type { Json } from "../types.ts"
 /** The source text of such numbers, by the object or array that holds them and their key in it. */
 const sources = new WeakMap<object, Map<string, string>>()
 
-// A string, skipped, or a number.
-const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g
+const number = /-?\d[\d.eE+-]*/y
 
 /** As `JSON.parse`; throws its SyntaxError. */
 export function parseJson(text: string): Json {
   const plain = JSON.parse(text) as Json // what JSON.parse returns, by its definition
-  let marker = "number"
-  while (text.includes(marker)) marker += "'"
-  let marked = 0
-  const markedText = text.replace(stringOrNumber, (token) => {
-    if (token.startsWith('"') || String(Number(token)) === token) return token
-    marked++
-    return `{"${marker}":"${token}"}`
-  })
-  return marked === 0 ? plain : JSON.parse(markedText, restore)
+  const marker = crypto.randomUUID() // no key of the text, which came before it
+  const markedText = markNumbers(text, marker)
+  return markedText === text ? plain : JSON.parse(markedText, restore)
 
   function restore(this: object, key: string, value: Json): Json {
     const source =
@@ -30,6 +23,33 @@ export function parseJson(text: string): Json {
     sources.set(this, known.set(key, source))
     return Number(source)
   }
+}
+
+/** Puts each number that would read otherwise in JavaScript into an object of its own. The text is valid JSON. */
+function markNumbers(text: string, marker: string): string {
+  let marked = ""
+  let numCopied = 0
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]
+    if (c === '"') i = endOfString(text, i)
+    else if (c === "-" || (c >= "0" && c <= "9")) {
+      number.lastIndex = i
+      const [token] = number.exec(text)! // it begins like one
+      if (String(Number(token)) !== token) {
+        marked += `${text.slice(numCopied, i)}{"${marker}":"${token}"}`
+        numCopied = i + token.length
+      }
+      i += token.length - 1
+    }
+  }
+  return marked + text.slice(numCopied)
+}
+
+/** Where the string that begins at `start` has its closing quote. */
+function endOfString(text: string, start: number): number {
+  let i = start + 1
+  while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1
+  return i
 }
 
 /** How the number under `key` was written, if `parseJson` read it and the value alone does not tell. */

@@ -10,6 +10,7 @@ export interface Reply {
   toolCalls: ToolCall[]
   usage?: Usage
   finishReason?: FinishReason
+  stopString?: string
   diagnostic?: string
 }
 
@@ -39,6 +40,7 @@ export function addEvent(reply: Reply, event: ChatEvent): void {
       return
     case "finish":
       reply.finishReason = event.reason
+      reply.stopString = event.stopString
       reply.diagnostic = event.diagnostic
       return
     default:

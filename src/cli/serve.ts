@@ -1,0 +1,124 @@
+// Serves a model over HTTP until Ctrl-C, which lets the replies under way come to their ends; a second one does not.
+
+import { basename } from "node:path"
+import { existsSync } from "node:fs"
+import type { Command } from "commander"
+import { load } from "../llm.ts"
+import { createApp } from "../server/app.ts"
+import type { AppOptions } from "../server/app.ts"
+import { isLocal } from "../server/access.ts"
+import { readAccounts } from "../server/keys.ts"
+import { LocalModel } from "../server/local-model.ts"
+import { listen } from "../server/server.ts"
+import { UserError } from "../util/errors.ts"
+import { defaultModel } from "./default-model.ts"
+import { interruptExit } from "./failure.ts"
+import { interruptible } from "./interrupt.ts"
+import { showingProgress } from "./loading.ts"
+import { addContextOption, addModelOptions, decimal, modelArgument, wholeNumber } from "./options.ts"
+import type { ModelOptions } from "./options.ts"
+import { note, print } from "./output.ts"
+import { count } from "./units.ts"
+
+interface ServeOptions extends ModelOptions {
+  context?: number
+  host: string
+  port: number
+  apiKeyFile?: string
+  anonymous?: boolean
+  cors: string[]
+  alias: string[]
+  idleUnload?: number
+  maxRequests: number
+  maxTime: number
+  maxBody: number
+}
+
+const collect = (one: string, all: string[]) => [...all, one]
+
+export function define(command: Command): void {
+  command.addArgument(modelArgument().argOptional())
+  addModelOptions(addContextOption(command))
+    .option("--host <address>", "address to listen on; only this machine reaches the default", "127.0.0.1")
+    .option("--port <number>", "port to listen on, 0 for a free one", wholeNumber(0, 65_535), 8080)
+    .option("--api-key-file <file>", "let in only who has a key of this file; see a3b key")
+    .option("--anonymous", "let in whoever reaches an address that is not only this machine's")
+    .option("--cors <origin>", "let pages of this origin in, * for any; can be repeated", collect, [])
+    .option("--alias <name>", "answer to this model name too, * for any; can be repeated", collect, [])
+    .option(
+      "--idle-unload <minutes>",
+      "free the model's memory after so long without requests",
+      decimal(0, 1e6),
+    )
+    .option("--max-requests <number>", "refuse requests beyond so many at once", wholeNumber(1, 1e6), 256)
+    .option("--max-time <seconds>", "end a reply that takes longer", wholeNumber(1, 1e6), 3600)
+    .option("--max-body <MiB>", "refuse larger requests", wholeNumber(1, 256), 16)
+    .action(serve)
+}
+
+async function serve(named: string | undefined, options: ServeOptions): Promise<void> {
+  const access = accessOf(options)
+  const model = named ?? defaultModel()
+  const modelId = nameOf(model)
+  let starting: AbortSignal | undefined
+  const open = async () => {
+    const asked = { ...options, signal: starting, onNotice: note }
+    return new LocalModel(await showingProgress((onProgress) => load(model, { ...asked, onProgress })))
+  }
+  const app = createApp({
+    ...access,
+    ...limitsOf(options),
+    modelId,
+    aliases: options.alias,
+    log: note,
+    open,
+  })
+  // A model that cannot be loaded shall be known before anyone asks for it.
+  const context = await interruptible((signal) => {
+    starting = signal
+    return app.service.context()
+  })
+  const server = await listen(app, options)
+  print(`${modelId} at ${server.url}/v1, context of ${count(context)} tokens`)
+  await interrupted()
+  note("ending after the replies under way; Ctrl-C again cuts them off")
+  await server.close(30_000)
+}
+
+function accessOf({ host, apiKeyFile, anonymous, cors }: ServeOptions) {
+  const reach = isLocal(host) ? ("local" as const) : ("network" as const)
+  if (reach === "network" && apiKeyFile === undefined && !anonymous)
+    throw new UserError(
+      "bad-argument",
+      `${host} can be reached from other machines, and everybody there could use the model: ` +
+        "give --api-key-file, or --anonymous if that is wanted",
+    )
+  return { reach, origins: cors, ...(apiKeyFile !== undefined && { accounts: readAccounts(apiKeyFile) }) }
+}
+
+function limitsOf(
+  options: ServeOptions,
+): Pick<AppOptions, "idleMs" | "maxRequests" | "maxRequestMs" | "maxBodyBytes"> {
+  const { idleUnload, maxRequests, maxTime, maxBody } = options
+  return {
+    ...(idleUnload !== undefined && { idleMs: idleUnload * 60_000 }),
+    maxRequests,
+    maxRequestMs: maxTime * 1000,
+    maxBodyBytes: maxBody * 2 ** 20,
+  }
+}
+
+/** What clients call the model; where it lies is nobody's business. */
+function nameOf(model: string): string {
+  return existsSync(model) ? basename(model).replace(/\.(safetensors|gguf)$/, "") : model
+}
+
+/** Resolves at Ctrl-C or when the system wants the process to end; a second time ends it at once. */
+function interrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    let times = 0
+    const interrupt = () => (++times === 1 ? resolve() : process.exit(interruptExit))
+    process.on("SIGINT", interrupt)
+    process.on("SIGTERM", interrupt)
+  })
+}

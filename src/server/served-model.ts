@@ -1,0 +1,35 @@
+// Steps 1 and 9. What the server asks of a model: replies, and texts continued as they stand; how prompts become
+// tokens, for those who count them. Token ids are numbers that pass through here; what they mean is not known.
+
+import type { Family } from "../chat/thinking.ts"
+import type { ChatEvent, ChatModel, ChatRequest, Sampling } from "../types.ts"
+
+/** A text, or the ids of one, to go on with. */
+export interface CompletionRequest {
+  prompt: string | readonly number[]
+  sampling?: Partial<Sampling>
+  stop?: readonly string[]
+  signal?: AbortSignal
+}
+
+export interface ModelLoad {
+  running: number
+  waiting: number
+  usedPages: number
+  pages: number
+}
+
+export interface ServedModel extends ChatModel {
+  /** Most tokens of prompt and reply together. */
+  readonly context: number
+  readonly family: Family
+  /** How busy it is now. */
+  readonly load: ModelLoad
+  /** Content, usage and finish only. */
+  complete(request: CompletionRequest): AsyncIterable<ChatEvent>
+  /** The prompt that the reply to this request would continue. */
+  render(request: ChatRequest): string
+  encode(text: string): Int32Array
+  decode(ids: readonly number[]): string
+  free(): Promise<void>
+}

@@ -1,0 +1,77 @@
+// Steps 1 and 9. The app on a socket of Node's: begins to listen, and ends without cutting anybody off.
+
+import { createServer } from "node:http"
+import type { Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import { getRequestListener } from "@hono/node-server"
+import { UserError, messageOf, systemCode } from "../util/errors.ts"
+import type { App } from "./app.ts"
+
+export interface ListenOptions {
+  host: string
+  /** 0 takes a free one. */
+  port: number
+}
+
+export interface RunningServer {
+  /** Where it listens, as a URL. */
+  readonly url: string
+  /** Takes no more requests, waits for those that run, ends them after `graceMs`, frees the model. */
+  close(graceMs: number): Promise<void>
+}
+
+/** A client must have sent its whole request by then. */
+const receiveMs = 60_000
+/** Longer than the pools of common proxies and clients keep a connection, so that they close it and not we. */
+const keepAliveMs = 75_000
+
+export async function listen(app: App, options: ListenOptions): Promise<RunningServer> {
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  const server = createServer({ requestTimeout: receiveMs, keepAliveTimeout: keepAliveMs }, listener)
+  await bind(server, options)
+  return {
+    url: urlOf(server.address() as AddressInfo), // it listens on TCP
+    async close(graceMs) {
+      const closed = new Promise((resolve) => server.close(resolve))
+      await app.service.drain(graceMs)
+      // Answers are still on their way; what then is left belongs to clients that do not read theirs.
+      const idle = setInterval(() => server.closeIdleConnections(), 20)
+      const all = setTimeout(() => server.closeAllConnections(), 1000)
+      await closed
+      clearInterval(idle)
+      clearTimeout(all)
+    },
+  }
+}
+
+function bind(server: Server, { host, port }: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(listenError(error, host, port)))
+    server.listen(port, host, resolve)
+  })
+}
+
+function listenError(error: Error, host: string, port: number): UserError {
+  const at = `port ${port} of ${host}`
+  switch (systemCode(error)) {
+    case "EADDRINUSE":
+      return new UserError("bad-argument", `${at} is in use: choose another one with --port`, {
+        cause: error,
+      })
+    case "EACCES":
+      return new UserError("permission", `no permission to listen on ${at}: choose one from 1024 up`, {
+        cause: error,
+      })
+    case "ENOTFOUND":
+    case "EADDRNOTAVAIL":
+      return new UserError("bad-argument", `${host} is no address of this machine: choose another --host`, {
+        cause: error,
+      })
+    default:
+      return new UserError("network", `cannot listen on ${at}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`
+}
