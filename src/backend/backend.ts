@@ -36,6 +36,27 @@ export interface KvShape {
 
 export const pageTokens = 128
 
+/**
+ * How a page's keys and values are kept: T0 in 16 bits, the others as codes of so many bits. They are nested: the codes
+ * of a lower tier are the upper bits of those of a higher one.
+ */
+export const kvTiers = [
+  { name: "T0", keyBits: 16, valueBits: 16 },
+  { name: "T1", keyBits: 8, valueBits: 8 },
+  { name: "T2", keyBits: 5, valueBits: 4 },
+  { name: "T3", keyBits: 4, valueBits: 3 },
+] as const
+
+/** An index of kvTiers. */
+export type KvTier = 0 | 1 | 2 | 3
+
+/** Bytes of one page of one key/value head in one layer: planes of bits; two means, one key and two value scales. */
+export function kvPageBytes(tier: KvTier, headDim: number): number {
+  const { keyBits, valueBits } = kvTiers[tier]
+  const planes = ((keyBits + valueBits) * pageTokens * headDim) / 8
+  return tier === 0 ? planes : planes + 2 * 2 * headDim + 3 * 2 * pageTokens
+}
+
 export interface KvCache {
   readonly id: number
   readonly shape: KvShape
