@@ -1,14 +1,23 @@
 // Step 4. Ended sequences whose keys and values are kept for a prompt that begins alike: the next turn of a chat.
 // Their pages count as available: the oldest gives its pages back as soon as someone needs them.
 
+import { kvWindow, pagesBehind, pageTokens } from "../backend/backend.ts"
 import type { Pages } from "./pages.ts"
 import { pagesFor } from "./pages.ts"
 
-interface Kept {
-  /** [numTokens] whose keys and values are in the pages. */
-  tokens: Int32Array
+/** The pages of a sequence's first tokens. */
+export interface Prefix {
   /** In position order. */
   pages: Int32Array
+  /** So many of the first are pinned: in 16 bits for good. */
+  numPinned: number
+  /** The others of so many of the first are no longer there in 16 bits. */
+  numTrimmed: number
+}
+
+interface Kept extends Prefix {
+  /** [numTokens] whose keys and values are in the pages. */
+  tokens: Int32Array
 }
 
 export class PrefixCache {
@@ -30,26 +39,38 @@ export class PrefixCache {
   }
 
   /** Takes over the pages of `tokens`; pages beyond them go free. */
-  keep(tokens: Int32Array, pages: Int32Array): void {
-    const kept = { tokens: tokens.slice(), pages: this.#trim(pages, tokens.length) }
+  keep(tokens: Int32Array, { pages, numPinned, numTrimmed }: Prefix): void {
+    const kept = { tokens: tokens.slice(), pages: this.#trim(pages, tokens.length), numPinned, numTrimmed }
     if (kept.pages.length === 0) return
     this.#kept.push(kept)
     this.#numPages += kept.pages.length
   }
 
-  /** Hands over the pages of the longest common prefix of at most `most` tokens, and how many tokens that is. */
-  take(tokens: Int32Array, most: number): { numTokens: number; pages: Int32Array } {
+  /**
+   * Hands over the pages of the longest common prefix of at most `most` tokens that can be gone on from as if they had
+   * just been computed, and how many tokens that is.
+   */
+  take(tokens: Int32Array, most: number, numPinned: number): Prefix & { numTokens: number } {
     let best: Kept | undefined
     let numTokens = 0
     for (const kept of this.#kept) {
-      const common = commonPrefix(kept.tokens, tokens, most)
+      if (kept.numPinned !== numPinned) continue
+      const common = this.#usable(kept, commonPrefix(kept.tokens, tokens, most))
       if (common <= numTokens) continue
       best = kept
       numTokens = common
     }
-    if (!best) return { numTokens: 0, pages: new Int32Array(0) }
+    if (!best) return { numTokens: 0, pages: new Int32Array(0), numPinned, numTrimmed: 0 }
     this.#remove(best)
-    return { numTokens, pages: this.#trim(best.pages, numTokens) }
+    const pages = this.#trim(best.pages, numTokens)
+    return { numTokens, pages, numPinned, numTrimmed: Math.min(best.numTrimmed, pages.length) }
+  }
+
+  /** The next query's window must be there in 16 bits: else only what is pinned is of use. */
+  #usable({ numPinned, numTrimmed }: Kept, common: number): number {
+    const window = this.#pages.tiers?.policy.window ?? kvWindow
+    const whole = numTrimmed <= numPinned || numTrimmed <= pagesBehind(common - 1, window)
+    return whole ? common : Math.min(common, numPinned * pageTokens)
   }
 
   /** Frees the pages of the oldest; false when there is none. */

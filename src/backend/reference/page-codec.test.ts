@@ -17,9 +17,9 @@ import { seeded } from "../../../test/random.ts"
 import { balance } from "../../model/balance.ts"
 import { halves } from "../../weights/half.ts"
 import { kvPageBytes, kvTiers, pageTokens } from "../backend.ts"
+import type { CodedTier } from "../backend.ts"
 import { rotate } from "./hadamard.ts"
 import { decodePage, demotePage, encodePage } from "./page-codec.ts"
-import type { CodedTier } from "./page-codec.ts"
 
 const tiers: CodedTier[] = [1, 2, 3]
 const headDims = [32, 64, 128]

@@ -5,12 +5,9 @@
 
 import { halfAt, halves, toHalf } from "../../weights/half.ts"
 import { kvPageBytes, kvTiers, pageTokens } from "../backend.ts"
-import type { KvTier } from "../backend.ts"
+import type { CodedTier } from "../backend.ts"
 import { rotate } from "./hadamard.ts"
 import { PartLayout, readCode, writeCode, writeHalf } from "./planes.ts"
-
-/** A tier that has codes. */
-export type CodedTier = Exclude<KvTier, 0>
 
 const { fround } = Math
 
