@@ -223,7 +223,7 @@ describe("plan", () => {
     const auto = await planOf(folder, "--kv-budget", "9G")
     expect(auto.kvBytes).toBeLessThanOrEqual(9 * 2 ** 30)
     const { code, stderr } = await a3b(["plan", folder, "--kv-budget", "much"])
-    expect([code, stderr]).toEqual([2, expect.stringContaining("Wanted a size such as 512M or 6G.")])
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Wanted a size such as 512M or 6G")])
   })
 
   test("says what is missing of a model larger than memory", async () => {

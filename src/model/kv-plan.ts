@@ -65,7 +65,11 @@ function lowestTier(kv: KvType): KvTier {
 function demote(tiers: number[], lowest: number): boolean {
   const left = tiers.filter((tier) => tier < lowest).length
   let due = Math.ceil(left / 4)
-  for (let i = 0; i < tiers.length && due > 0; i++) if (tiers[i] < lowest) (tiers[i]++, due--)
+  for (let i = 0; due > 0; i++) {
+    if (tiers[i] >= lowest) continue
+    tiers[i]++
+    due--
+  }
   return left > 0
 }
 
