@@ -16,6 +16,8 @@ const scaleBits = { key: 4, value: 3 } as const
 /** Parts of the largest magnitude that the outermost level is tried at: some clipping buys finer steps. */
 const clips = [0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1]
 const lanes = 16
+/** From 2^23 on a float32 has no fraction: adding it rounds to the nearest integer, ties to even. */
+const fractionless = 2 ** 23
 
 /** Codes of keys and values [128, headDim] of one head: kvPageBytes(tier, headDim) bytes, a function of these alone. */
 export function encodePage(
@@ -125,9 +127,8 @@ function squaredError(x: Float32Array, step: number, bits: number): number {
 /** The level nearest to a value, counted from the lowest; levels lie at half steps around zero. */
 function codeOf(value: number, inverse: number, bits: number): number {
   const place = fround(fround(value * inverse) + middle(bits))
-  const inside = place > 0 ? Math.min(place, 2 ** bits - 1) : 0
-  // Rounds to the nearest integer, ties to even: beyond 2^23 a float32 has no fraction.
-  return fround(inside + 2 ** 23) - 2 ** 23
+  const inside = place > 0 ? Math.min(place, 2 * middle(bits)) : 0
+  return fround(inside + fractionless) - fractionless
 }
 
 /** A row of zeros has the scale zero. */
@@ -136,5 +137,5 @@ function inverseOf(step: number): number {
 }
 
 function middle(bits: number): number {
-  return (2 ** bits - 1) / 2
+  return ((1 << bits) - 1) / 2
 }
