@@ -216,10 +216,10 @@ describe("plan", () => {
   test("shows how many pages are kept in which way", async () => {
     const folder = configFolder("long context", { max_position_embeddings: 262_144 })
     const { tiers, kvBytes } = await planOf(folder, "--kv", "T3")
-    expect(tiers).toEqual({ T0: 14, T1: 0, T2: 0, T3: 2034 })
+    expect(tiers).toEqual({ T0: 24, T1: 0, T2: 0, T3: 2024 })
     expect(kvBytes).toBeLessThanOrEqual((262_144 * 98_304) / 4)
     const { stdout } = await a3b(["plan", folder, "--kv", "T3"])
-    expect(stdout).toContain("262,144 tokens, 14 pages in T0 (16 bit), 2,034 in T3")
+    expect(stdout).toContain("262,144 tokens, 24 pages in T0 (16 bit), 2,024 in T3")
     const auto = await planOf(folder, "--kv-budget", "9G")
     expect(auto.kvBytes).toBeLessThanOrEqual(9 * 2 ** 30)
     const { code, stderr } = await a3b(["plan", folder, "--kv-budget", "much"])

@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { Pages, pagesFor } from "./pages.ts"
 import { PrefixCache } from "./prefix.ts"
 
-const plain = (pages: Int32Array) => ({ pages, numPinned: 1, numTrimmed: 0 })
+const plain = (pages: Int32Array) => ({ pages, numPinned: 1, numTrimmed: 0, branch: { from: 0, to: 0 } })
 
 test("a page is given once until it is freed, and the page freed last is given first", () => {
   const pages = new Pages(3)
@@ -78,7 +78,9 @@ test("the longest common prefix is the one handed over", () => {
   keep(1, 9)
   expect(prefixes.take(Int32Array.of(1, 2, 3, 4, 9), 4, 1)).toEqual({
     numTokens: 4,
-    ...plain(Int32Array.of(1)),
+    pages: Int32Array.of(1),
+    numPinned: 1,
+    numTrimmed: 0,
   })
   expect(prefixes.take(Int32Array.of(7), 1, 1).numTokens).toBe(0)
   expect(prefixes.numPages).toBe(2)
@@ -86,11 +88,11 @@ test("the longest common prefix is the one handed over", () => {
 
 test("a prefix is gone on from only where the next window is there in 16 bits", () => {
   const tokens = Int32Array.from({ length: 4000 }, (_, i) => i)
-  const resumed = (common: number, numTrimmed: number, numPinned = 1) => {
+  const resumed = (common: number, numTrimmed: number, numPinned = 1, branch = { from: 30, to: 30 }) => {
     const pages = new Pages(40)
     const prefixes = new PrefixCache(pages)
     const table = Int32Array.from({ length: pagesFor(4000) }, () => pages.allocate())
-    prefixes.keep(tokens, { pages: table, numPinned: 1, numTrimmed })
+    prefixes.keep(tokens, { pages: table, numPinned: 1, numTrimmed, branch })
     const got = prefixes.take(tokens, common, numPinned)
     expect(got.pages).toHaveLength(pagesFor(got.numTokens))
     return [got.numTokens, got.numTrimmed]
@@ -102,4 +104,10 @@ test("a prefix is gone on from only where the next window is there in 16 bits", 
   expect(resumed(3583, 1)).toEqual([3583, 1])
   expect(resumed(100, 20)).toEqual([100, 1])
   expect(resumed(4000, 20, 2)).toEqual([0, 0])
+  // A branch of pages 10 to 19 has the windows of the queries from position 2,303 to the end of page 19.
+  const branch = { from: 10, to: 20 }
+  expect(resumed(2304, 28, 1, branch)).toEqual([2304, 10])
+  expect(resumed(2560, 28, 1, branch)).toEqual([2560, 10])
+  expect(resumed(2303, 28, 1, branch)).toEqual([128, 1])
+  expect(resumed(2561, 28, 1, branch)).toEqual([128, 1])
 })

@@ -11,11 +11,23 @@ export interface Prefix {
   pages: Int32Array
   /** So many of the first are pinned: in 16 bits for good. */
   numPinned: number
-  /** The others of so many of the first are no longer there in 16 bits. */
+  /** The others of so many of the first are no longer there in 16 bits, but for those of the branch. */
   numTrimmed: number
 }
 
+/** Pages from one place in a sequence up to another, which is not among them. */
+export interface PageRange {
+  from: number
+  to: number
+}
+
+export function isWithin({ from, to }: PageRange, page: number): boolean {
+  return page >= from && page < to
+}
+
 interface Kept extends Prefix {
+  /** Pages that were not trimmed, though a window had left them behind. */
+  branch: PageRange
   /** [numTokens] whose keys and values are in the pages. */
   tokens: Int32Array
 }
@@ -39,8 +51,8 @@ export class PrefixCache {
   }
 
   /** Takes over the pages of `tokens`; pages beyond them go free. */
-  keep(tokens: Int32Array, { pages, numPinned, numTrimmed }: Prefix): void {
-    const kept = { tokens: tokens.slice(), pages: this.#trim(pages, tokens.length), numPinned, numTrimmed }
+  keep(tokens: Int32Array, prefix: Omit<Kept, "tokens">): void {
+    const kept = { ...prefix, tokens: tokens.slice(), pages: this.#trim(prefix.pages, tokens.length) }
     if (kept.pages.length === 0) return
     this.#kept.push(kept)
     this.#numPages += kept.pages.length
@@ -63,14 +75,22 @@ export class PrefixCache {
     if (!best) return { numTokens: 0, pages: new Int32Array(0), numPinned, numTrimmed: 0 }
     this.#remove(best)
     const pages = this.#trim(best.pages, numTokens)
-    return { numTokens, pages, numPinned, numTrimmed: Math.min(best.numTrimmed, pages.length) }
+    // From the branch on, what is to be trimmed is found anew.
+    return {
+      numTokens,
+      pages,
+      numPinned,
+      numTrimmed: Math.min(best.numTrimmed, best.branch.from, pages.length),
+    }
   }
 
-  /** The next query's window must be there in 16 bits: else only what is pinned is of use. */
-  #usable({ numPinned, numTrimmed }: Kept, common: number): number {
+  /** What the latest query's window touches must be there in 16 bits: else only what is pinned is of use. */
+  #usable({ numPinned, numTrimmed, branch }: Kept, common: number): number {
     const window = this.#pages.tiers?.policy.window ?? kvWindow
-    const whole = numTrimmed <= numPinned || numTrimmed <= pagesBehind(common - 1, window)
-    return whole ? common : Math.min(common, numPinned * pageTokens)
+    const first = Math.max(numPinned, pagesBehind(common - 1, window))
+    for (let page = first; page < Math.min(numTrimmed, pagesFor(common)); page++)
+      if (!isWithin(branch, page)) return Math.min(common, numPinned * pageTokens)
+    return common
   }
 
   /** Frees the pages of the oldest; false when there is none. */

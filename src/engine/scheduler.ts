@@ -6,11 +6,12 @@
 // to be computed anew. The oldest is never set back, so all of them come to an end.
 
 import type { Batch } from "../backend/backend.ts"
-import { pagesBehind } from "../backend/backend.ts"
+import { pagesBehind, pageTokens } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { BatchBuilder } from "./batch.ts"
 import { Pages, pagesFor } from "./pages.ts"
-import { PrefixCache } from "./prefix.ts"
+import { isWithin, PrefixCache } from "./prefix.ts"
+import type { PageRange } from "./prefix.ts"
 import type { Sequence } from "./sequence.ts"
 import type { Tiers } from "./tiers.ts"
 
@@ -85,9 +86,10 @@ export class Scheduler {
     queue.splice(queue.indexOf(sequence), 1)
     const numKept = computed === "keep" ? sequence.numComputed : 0
     const { numPinned, numTrimmed } = sequence
+    const branch = this.#branchOf(sequence)
     const pages = sequence.pageTable.subarray(0, sequence.numPages)
     if (this.#tiers.policy.tier !== 0) sequence.kv = this.#tiers.usage(pages)
-    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned, numTrimmed })
+    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned, numTrimmed, branch })
     sequence.numPages = sequence.numTrimmed = sequence.numComputed = sequence.numScheduled = 0
   }
 
@@ -128,7 +130,8 @@ export class Scheduler {
   #leastBytes({ numTokens, numPinned }: Sequence): number {
     const { pageBytes, policy } = this.#tiers
     const pages = pagesFor(numTokens) + 1
-    const exact = Math.min(pages, numPinned + pagesFor(policy.window + this.#options.chunkTokens) + 1)
+    const windows = pagesFor(policy.window + this.#options.chunkTokens) + 1 + pagesFor(policy.window) + 2
+    const exact = Math.min(pages, numPinned + windows)
     return pages * pageBytes[policy.floor] + (policy.floor === 0 ? 0 : exact * pageBytes[0])
   }
 
@@ -171,12 +174,24 @@ export class Scheduler {
       if (!this.#tiers.demote() && !this.#prefixes.evict() && this.#preempt() === sequence) return
   }
 
-  /** What the latest query left behind its window has codes, and no later query has it in its own. */
+  /** What the latest query left behind its window has codes, and no later query of this sequence has it in its own. */
   #leaveWindow(sequence: Sequence): void {
     const { tier, window } = this.#tiers.policy
     if (tier === 0) return
-    while (sequence.numTrimmed < pagesBehind(sequence.numComputed - 1, window))
-      this.#tiers.leaveWindow(sequence.pageTable[sequence.numTrimmed++])
+    const branch = this.#branchOf(sequence)
+    for (; sequence.numTrimmed < pagesBehind(sequence.numComputed - 1, window); sequence.numTrimmed++)
+      if (!isWithin(branch, sequence.numTrimmed))
+        this.#tiers.leaveWindow(sequence.pageTable[sequence.numTrimmed])
+  }
+
+  /**
+   * The window at the prompt's end and a page before it, kept in 16 bits for a next turn: its template may leave out the
+   * thoughts that the reply begins with, so that it goes on from about there.
+   */
+  #branchOf({ wants, numPrompt }: Sequence): PageRange {
+    const to = pagesFor(numPrompt)
+    const from = pagesBehind(numPrompt - 1 - pageTokens, this.#tiers.policy.window)
+    return { from: wants === "every" ? to : from, to }
   }
 
   /** Sets back the sequence that was admitted last. */

@@ -87,9 +87,9 @@ describe("an engine whose pages are compressed", () => {
     const prompt = promptOf(700)
     const generation = generate(prompt, { sampling: { ...greedy, maxTokens: 20 } })
     expect(await allOf(generation)).toEqual(hashed(prompt, 20))
-    // 719 tokens: the window of the last query begins in page 4; page 0 stays.
-    expect(model.trims).toEqual(["1: 1", "2: 1", "3: 1"])
-    expect(generation.usage.kv?.tiers).toEqual({ T0: 3, T1: 3, T2: 0, T3: 0 })
+    // Page 0 stays, and from page 3 on what a next turn that goes on from the prompt's end would have in its window.
+    expect(model.trims).toEqual(["1: 1", "2: 1"])
+    expect(generation.usage.kv?.tiers).toEqual({ T0: 4, T1: 2, T2: 0, T3: 0 })
   })
 
   test("says nothing of tiers where all is in 16 bits", async () => {
@@ -102,7 +102,7 @@ describe("an engine whose pages are compressed", () => {
 
   test("keeps to its budget by demoting, then by setting sequences back, and all come to an end", async () => {
     const bytes = ([0, 1, 2, 3] as KvTier[]).map((tier) => kvPageBytes(tier, 1))
-    const kv = { ...policy, budgetBytes: 5 * exact + 14 * bytes[3] }
+    const kv = { ...policy, budgetBytes: 9 * exact + 14 * bytes[3] }
     const { model, generate } = scripted(hashing, { ...options, kvPages: 40, kv })
     const prompts = [promptOf(1500), promptOf(400, 2), promptOf(900, 3)]
     const replies = prompts.map((prompt) => generate(prompt, { sampling: { ...greedy, maxTokens: 30 } }))
@@ -124,9 +124,19 @@ describe("an engine whose pages are compressed", () => {
     expect(branch.usage.cachedTokens).toBe(128)
   })
 
+  test("goes on from the end of a prompt whose long reply is left out", async () => {
+    const { generate } = scripted(hashing, { ...options, kv: policy })
+    const prompt = promptOf(1000)
+    await allOf(generate(prompt, { sampling: { ...greedy, maxTokens: 600 } }))
+    const next = [...prompt.slice(0, 998), 7, 8, 9]
+    const generation = generate(next, { sampling: { ...greedy, maxTokens: 300 } })
+    expect(await allOf(generation)).toEqual(hashed(next, 300))
+    expect(generation.usage.cachedTokens).toBe(998)
+  })
+
   test("leaves pinned tokens in 16 bits", async () => {
     const { model, generate } = scripted(hashing, { ...options, kv: policy })
     await allOf(generate(promptOf(1000), { sampling: { ...greedy, maxTokens: 2 }, pinnedTokens: 300 }))
-    expect(model.trims.map((trim) => Number.parseInt(trim))).toEqual([3, 4, 5])
+    expect(model.trims.map((trim) => Number.parseInt(trim))).toEqual([3, 4])
   })
 })

@@ -17,7 +17,7 @@ test("a whole context takes a quarter of 16 bits at T3, under a third at T2, sin
   expect(plan("T3").bytes / exact).toBeLessThanOrEqual(0.25)
   expect(plan("T2").bytes / exact).toBeLessThanOrEqual(0.33)
   expect(plan("T1").bytes / exact).toBeLessThanOrEqual(0.53)
-  expect(plan("T3").tiers).toEqual({ T0: 14, T1: 0, T2: 0, T3: 2034 })
+  expect(plan("T3").tiers).toEqual({ T0: 24, T1: 0, T2: 0, T3: 2024 })
 })
 
 test("auto is 16 bits where that fits", () => {

@@ -52,9 +52,13 @@ export function planKv(request: KvRequest): KvPlan {
   return plan(kv, coded)
 }
 
-/** Pages of a sequence that are in 16 bits while a chunk is computed: the first, the chunk's, and their window's. */
+/**
+ * Pages of a sequence that are in 16 bits while a chunk is computed: the first, the chunk's and their window's, and those
+ * around the prompt's end, which a next turn may go on from.
+ */
 function exactPages(chunkTokens: number): number {
-  return 1 + Math.ceil((kvWindow + chunkTokens) / pageTokens) + 1
+  const windowed = Math.ceil((kvWindow + chunkTokens) / pageTokens) + 1
+  return 1 + windowed + Math.ceil(kvWindow / pageTokens) + 2
 }
 
 function lowestTier(kv: KvType): KvTier {
