@@ -54,9 +54,9 @@ module.exports = {
       { path: "^src/backend/(cpu|reference)/", pathNot: "^src/backend/$1/" },
     ),
     forbid(
-      "backends-know-only-the-block-layouts-of-weights",
+      "backends-know-only-the-layouts-and-numbers-of-weights",
       { path: "^src/backend/" },
-      { path: "^src/weights/", pathNot: "^src/weights/(format|layout|file)\\.ts$" },
+      { path: "^src/weights/", pathNot: "^src/weights/(format|half|layout|file)\\.ts$" },
     ),
     forbid(
       "these-rooms-run-in-a-browser",

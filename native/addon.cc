@@ -154,20 +154,45 @@ napi_value rope(napi_env env, napi_callback_info info) {
   return numberOf(env, static_cast<double>(h->engine->ropes.size() - 1));
 }
 
-// kv(engine, layers, pages, kvHeads, headDim) -> cache, or -1 without memory
+// vector(engine, values) -> weight
+napi_value vector(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  auto values = a.copy<float>(napi_float32_array);
+  if (!a.ok || !h->engine || values.empty()) return fail(env, "vector: bad arguments");
+  h->engine->vectors.push_back(std::move(values));
+  const auto& kept = h->engine->vectors.back();
+  const int columns = static_cast<int>(kept.size());
+  h->engine->weights.push_back({reinterpret_cast<const uint8_t*>(kept.data()), columns * 4, F32, 1, 1, columns});
+  return numberOf(env, static_cast<double>(h->engine->weights.size() - 1));
+}
+
+// kv(engine, layers, pages, kvHeads, headDim, window) -> cache, or -1 without memory
 napi_value kv(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   Handle* h = a.handle();
-  const int layers = a.integer(), pages = a.integer(), kvHeads = a.integer(), headDim = a.integer();
-  if (!a.ok || !h->engine || layers < 1 || pages < 1 || kvHeads < 1 || headDim < 1) return fail(env, "kv: bad arguments");
+  const int layers = a.integer(), pages = a.integer(), kvHeads = a.integer(), headDim = a.integer(), window = a.integer();
+  if (!a.ok || !h->engine || layers < 1 || pages < 1 || kvHeads < 1 || headDim < 1 || headDim > kMaxHeadDim || window < 1) return fail(env, "kv: bad arguments");
   auto cache = std::make_unique<KvCache>();
-  cache->layers = layers, cache->pages = pages, cache->kvHeads = kvHeads, cache->headDim = headDim;
+  cache->layers = layers, cache->pages = pages, cache->kvHeads = kvHeads, cache->headDim = headDim, cache->window = window;
   if (!cache->memory.allocate(cache->pageBytes() * pages)) return numberOf(env, -1);
   h->engine->caches.push_back(std::move(cache));
   return numberOf(env, static_cast<double>(h->engine->caches.size() - 1));
 }
 
-// prepare(engine, ops, ids, positions, slots, pages, logitRows, sequences, rows, columns, offsets) -> whether memory sufficed
+// trim(engine, kv, page, tier): of a page that no running step uses, gives back all but the codes of a tier; 0 keeps none
+napi_value trim(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int kv = a.integer(), page = a.integer(), tier = a.integer();
+  if (!a.ok || !h->engine || kv < 0 || kv >= static_cast<int>(h->engine->caches.size()) || tier < 0 || tier >= kTiers) return fail(env, "trim: bad arguments");
+  KvCache& cache = *h->engine->caches[kv];
+  if (page < 0 || page >= cache.pages) return fail(env, "trim: no such page");
+  cache.trim(page, tier);
+  return nullptr;
+}
+
+// prepare(engine, ops, ids, positions, slots, pages, tiers, logitRows, sequences, rows, columns, offsets) -> whether memory sufficed
 napi_value prepare(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   Handle* h = a.handle();
@@ -178,12 +203,13 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   s.positions = a.copy<int32_t>(napi_int32_array);
   s.slots = a.copy<int32_t>(napi_int32_array);
   s.pages = a.copy<int32_t>(napi_int32_array);
+  s.tiers = a.copy<int32_t>(napi_int32_array);
   s.logitRows = a.copy<int32_t>(napi_int32_array);
   const auto sequences = a.copy<int32_t>(napi_int32_array);
   s.rows = a.copy<int32_t>(napi_int32_array);
   s.columns = a.copy<int32_t>(napi_int32_array);
   const auto offsets = a.copy<double>(napi_float64_array);
-  if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size()) return fail(env, "prepare: bad arguments");
+  if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size() || s.tiers.size() != s.pages.size()) return fail(env, "prepare: bad arguments");
   s.offsets.assign(offsets.begin(), offsets.end());
   s.sequences.clear();
   for (size_t i = 0; i + 4 <= sequences.size(); i += 4) s.sequences.push_back({sequences[i], sequences[i + 1], sequences[i + 2], sequences[i + 3]});
@@ -296,7 +322,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
-      {"kv", kv}, {"prepare", prepare}, {"copy", copyTensor}, {"run", run}, {"bandwidth", bandwidth},
+      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"run", run}, {"bandwidth", bandwidth},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };
   for (const auto& f : functions) {

@@ -33,6 +33,12 @@ struct ExpertMemory {
   }
 };
 
+// Pages of a sequence that an attention row reads by itself, before its parts are joined.
+constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
+
+int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
+int64_t gatheredBytes(int group, int headDim) { return alignUp(sizeof(Gathered)) + queryBytes(group, headDim); }
+
 struct Run {
   Engine& e;
   const Step& step;
@@ -185,32 +191,121 @@ struct Run {
         }
       }
     });
+    encodePages(kv, a[1]);
   }
 
-  // Tasks are (key/value head, row), heads outermost so that neighbours share pages.
-  void attend(const int32_t* a) {
-    const KvCache& kv = *e.caches[a[2]];
-    const int rows = step.rows[a[1]];
-    pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
-      for (int i = first; i < last && !pool.cancelled; i++) attendRow(kv, a, i / rows, i % rows, thread);
+  // Pages with a tier that this step's last query leaves behind, and no query before this step did: (page, tier).
+  std::vector<std::pair<int, int>> pagesToEncode(const KvCache& kv) const {
+    std::vector<std::pair<int, int>> due;
+    for (const Sequence& s : step.sequences)
+      for (int p = kv.pagesBehind(s.contextTokens - s.numTokens - 1); p < kv.pagesBehind(s.contextTokens - 1); p++)
+        if (step.tiers[s.pagesFrom + p] != 0) due.push_back({step.pages[s.pagesFrom + p], step.tiers[s.pagesFrom + p]});
+    return due;
+  }
+
+  void encodePages(const KvCache& kv, int layer) {
+    const auto due = pagesToEncode(kv);
+    pool.run(static_cast<int>(due.size()) * kv.kvHeads, 1, [&](int first, int last, int) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
+        const auto [page, tier] = due[i / kv.kvHeads];
+        const int head = i % kv.kvHeads;
+        uint8_t* pieces[kPieces];
+        for (int j = 0; j < kPieces; j++) pieces[j] = kv.piece(j, page, layer, head);
+        k.encodePage(kv.keys(page, layer, head), kv.values(page, layer, head), kv.headDim, tier, pieces);
+      }
     });
   }
 
-  void attendRow(const KvCache& kv, const int32_t* a, int head, int r, int thread) {
+  // One query row of one key/value head: what it reads, and where it gathers.
+  struct AttendRow {
+    int head, row, context, coded;  // coded: pages of codes, at the beginning
+    const Sequence* sequence;
+  };
+
+  AttendRow attendRow(const KvCache& kv, int head, int r) const {
     auto next = std::upper_bound(step.sequences.begin(), step.sequences.end(), r, [](int value, const Sequence& s) { return value < s.firstRow; });
     const Sequence& s = *(next - 1);
-    const int context = s.contextTokens - s.numTokens + (r - s.firstRow) + 1;
-    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim), width = group * kv.headDim;
+    const int position = s.contextTokens - s.numTokens + (r - s.firstRow);
+    return {head, r, position + 1, kv.pagesBehind(position), &s};
+  }
+
+  // Rows are read in spans of pages, each by itself, and the spans are joined in their order: so the bits do not tell
+  // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
+  // those are too few, each span is a task.
+  void attend(const int32_t* a) {
+    const KvCache& kv = *e.caches[a[2]];
+    const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
+    if (spans == 0)
+      return pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
+        for (int i = first; i < last && !pool.cancelled; i++) attendWhole(kv, a, attendRow(kv, i / rows, i % rows), thread);
+      });
+    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
+    auto gathered = [&](int task) { return placed(e.gathered.data() + task * gatheredBytes(group, kv.headDim)); };
+    pool.run(kv.kvHeads * rows * spans, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
+        const AttendRow row = attendRow(kv, i / spans / rows, i / spans % rows);
+        if (i % spans * kSpanTokens >= row.context) continue;
+        attendSpan(kv, a, row, i % spans, loadQueries(kv, a, row, thread), thread, gathered(i));
+      }
+    });
+    pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
+        const AttendRow row = attendRow(kv, i / rows, i % rows);
+        for (int s = 1; s < spans && s * kSpanTokens < row.context; s++) k.merge(gathered(i * spans), gathered(i * spans + s), group, kv.headDim);
+        finishRow(kv, a, row, gathered(i * spans));
+      }
+    });
+  }
+
+  void attendWhole(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
+    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
+    const float* q = loadQueries(kv, a, row, thread);
+    uint8_t* memory = scratch(thread) + queryBytes(group, kv.headDim);
+    Gathered* all = placed(memory);
+    Gathered* one = placed(memory + gatheredBytes(group, kv.headDim));
+    for (int s = 0; s * kSpanTokens < row.context; s++) {
+      attendSpan(kv, a, row, s, q, thread, s == 0 ? all : one);
+      if (s > 0) k.merge(all, one, group, kv.headDim);
+    }
+    finishRow(kv, a, row, all);
+  }
+
+  // A Gathered at the beginning of memory, its sums behind it.
+  static Gathered* placed(uint8_t* memory) {
+    auto* gathered = reinterpret_cast<Gathered*>(memory);
+    gathered->sums = reinterpret_cast<float*>(memory + alignUp(sizeof(Gathered)));
+    return gathered;
+  }
+
+  // The row's scaled queries of one key/value head; rotated ones behind them where it reads codes.
+  const float* loadQueries(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
+    const int width = step.columns[a[1]] / kv.kvHeads;
     float* q = reinterpret_cast<float*>(scratch(thread));
-    KvPage* pages = reinterpret_cast<KvPage*>(scratch(thread) + alignUp(width * 4));
-    const float* from = row(a[1], r) + head * width;
+    const float* from = this->row(a[1], row.row) + row.head * width;
     const float scale = 1.0f / std::sqrt(static_cast<float>(kv.headDim));
     for (int i = 0; i < width; i++) q[i] = from[i] * scale;
-    for (int p = 0; p < ceilDiv(context, kPageTokens); p++) {
-      const int page = step.pages[s.pagesFrom + p];
-      pages[p] = {kv.keys(page, a[3], head), kv.values(page, a[3], head)};
+    if (row.coded == 0) return q;
+    memcpy(q + width, q, static_cast<size_t>(width) * 4);
+    for (int i = 0; i < width; i += kv.headDim) k.rotate(q + width + i, kv.headDim);
+    return q;
+  }
+
+  void attendSpan(const KvCache& kv, const int32_t* a, const AttendRow& row, int span, const float* q, int thread, Gathered* out) {
+    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim), layer = a[3];
+    auto* pages = reinterpret_cast<KvPage*>(scratch(thread) + queryBytes(group, kv.headDim) + 2 * gatheredBytes(group, kv.headDim));
+    const int tokens = std::min(kSpanTokens, row.context - span * kSpanTokens);
+    for (int i = 0; i < ceilDiv(tokens, kPageTokens); i++) {
+      const int p = span * kSpanPages + i, at = row.sequence->pagesFrom + p, page = step.pages[at];
+      pages[i] = {kv.keys(page, layer, row.head), kv.values(page, layer, row.head), {}, p < row.coded ? step.tiers[at] : 0};
+      if (pages[i].tier != 0)
+        for (int j = 0; j < kPieces; j++) pages[i].pieces[j] = kv.piece(j, page, layer, row.head);
     }
-    k.attend(q, group, kv.headDim, pages, context, row(a[0], r) + head * width);
+    k.attend(q, group, kv.headDim, pages, tokens, out);
+  }
+
+  void finishRow(const KvCache& kv, const int32_t* a, const AttendRow& row, Gathered* from) {
+    const int width = step.columns[a[1]] / kv.kvHeads;
+    k.finish(from, width / kv.headDim, kv.headDim, row.coded > 0, this->row(a[0], row.row) + row.head * width);
   }
 
   void route(const int32_t* a) {
@@ -380,11 +475,19 @@ bool grow(Memory& memory, int64_t bytes) { return memory.bytes() >= bytes || mem
 
 }  // namespace
 
+int Engine::splitSpans(const Step& step, int kvHeads, int rows) const {
+  constexpr int tasksPerThread = 4;
+  if (kvHeads * rows >= tasksPerThread * pool.threads()) return 0;
+  int longest = 0;
+  for (const Sequence& s : step.sequences) longest = std::max(longest, s.contextTokens);
+  return longest > kSpanTokens ? ceilDiv(longest, kSpanTokens) : 0;
+}
+
 bool Engine::reserve(const Step& step) {
-  int64_t tensors = 0, acts = 0, between = 64, pageList = 0, query = 0, most = 1, panels = kMaxPanels;
+  const bool coded = std::any_of(step.tiers.begin(), step.tiers.end(), [](int tier) { return tier != 0; });
+  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, most = 1, panels = kMaxPanels;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
-  for (const Sequence& s : step.sequences) pageList = std::max(pageList, ceilDiv(s.contextTokens, kPageTokens) * static_cast<int64_t>(sizeof(KvPage)));
   for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
     const int32_t* a = &step.ops[i + 1];
     auto reads = [&](int x) {
@@ -392,7 +495,14 @@ bool Engine::reserve(const Step& step) {
       acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
     };
     if (step.ops[i] == kLinear) reads(a[0]);
-    if (step.ops[i] == kAttend) query = std::max(query, alignUp(step.columns[a[1]] * 4));
+    if (step.ops[i] == kStoreKv && coded && !caches[a[0]]->reserveCodes()) return false;
+    if (step.ops[i] == kAttend) {
+      const KvCache& kv = *caches[a[2]];
+      const int rows = step.rows[a[1]], group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
+      const int64_t each = gatheredBytes(group, kv.headDim);
+      attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kSpanPages * sizeof(KvPage)));
+      parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
+    }
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
@@ -400,8 +510,8 @@ bool Engine::reserve(const Step& step) {
       between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
     }
   }
-  threadBytes = alignUp(std::max(query + pageList, 2 * panels * most * 16 * 4)) + 4096;
-  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(scratch, threadBytes * pool.threads());
+  threadBytes = alignUp(std::max(attention, 2 * panels * most * 16 * 4)) + 4096;
+  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(gathered, parts) && grow(scratch, threadBytes * pool.threads());
 }
 
 bool Engine::run(const Step& step) {

@@ -21,8 +21,9 @@ struct Rope {
 };
 
 struct KvCache {
-  int layers, pages, kvHeads, headDim;
+  int layers, pages, kvHeads, headDim, window;
   Memory memory;
+  Memory codes[kPieces];  // reserved when a step first has a tier
 
   // A page holds, layer by layer, keys [kvHeads][kPageTokens][headDim], then values.
   int64_t headValues() const { return static_cast<int64_t>(kPageTokens) * headDim; }
@@ -32,6 +33,36 @@ struct KvCache {
     return reinterpret_cast<uint16_t*>(memory.data() + page * pageBytes()) + layer * layerValues() + head * headValues();
   }
   uint16_t* values(int page, int layer, int head) const { return keys(page, layer, head) + kvHeads * headValues(); }
+
+  // A piece of a page of codes holds, layer by layer and head by head, what src/backend/reference/planes.ts lists on its
+  // line; pages are whole pages of the system, so that a piece can be given back by itself.
+  int64_t headBytes(int piece) const {
+    const int64_t plane = headValues() / 8;
+    return piece == 0 ? 4 * headDim + 6 * kPageTokens + 7 * plane : (piece == 1 ? 2 : 7) * plane;
+  }
+  int64_t pieceBytes(int piece) const {
+    constexpr int64_t systemPage = 16384;
+    return (layers * kvHeads * headBytes(piece) + systemPage - 1) / systemPage * systemPage;
+  }
+  uint8_t* piece(int piece, int page, int layer, int head) const {
+    return codes[piece].data() + page * pieceBytes(piece) + (layer * kvHeads + head) * headBytes(piece);
+  }
+
+  // The number of a sequence's first pages that the window of a query at this position does not touch.
+  int pagesBehind(int position) const { return position + 1 < window ? 0 : (position + 1 - window) / kPageTokens; }
+
+  bool reserveCodes() {
+    for (int i = 0; i < kPieces; i++)
+      if (!codes[i].data() && !codes[i].allocate(pieceBytes(i) * pages)) return false;
+    return true;
+  }
+
+  // Keeps the codes of a tier, or nothing of a page where that is 0.
+  void trim(int page, int tier) {
+    memory.discard(page * pageBytes(), pageBytes());
+    for (int i = 0; i < kPieces; i++)
+      if (codes[i].data() && (tier == 0 || i > 3 - tier)) codes[i].discard(page * pieceBytes(i), pieceBytes(i));
+  }
 };
 
 // The recorded ops, 12 numbers each: the op, then what its line lists. src/backend/cpu/plan.ts writes them.
@@ -56,7 +87,7 @@ struct Sequence {
 
 // One step. Tensor t is rows[t] x columns[t] floats at arena + offsets[t].
 struct Step {
-  std::vector<int32_t> ops, ids, positions, slots, pages, logitRows, rows, columns;
+  std::vector<int32_t> ops, ids, positions, slots, pages, tiers, logitRows, rows, columns;
   std::vector<int64_t> offsets;
   std::vector<Sequence> sequences;
 };
@@ -67,6 +98,8 @@ class Engine {
 
   // Takes the memory that `step` needs; false when there is none. Before the step is posted to the pool.
   bool reserve(const Step& step);
+  // The spans of the longest sequence, if attention has too few rows for the threads without them; else 0.
+  int splitSpans(const Step& step, int kvHeads, int rows) const;
   // On the pool's leading thread; false when it was cancelled.
   bool run(const Step& step);
   // The most bytes a second that all threads together read from 2 GiB of huge pages, best of five; 0 without memory.
@@ -75,12 +108,14 @@ class Engine {
   const Kernels* const kernels;
   std::vector<std::unique_ptr<MappedFile>> files;
   std::vector<Weight> weights;
+  std::vector<std::vector<float>> vectors;  // weights that are in no file
   std::vector<Rope> ropes;
   std::vector<std::unique_ptr<KvCache>> caches;
   FetchTrial fetchTrial;
   Memory arena;       // the step's tensors
   Memory activations;  // one tensor's rows, quantised
   Memory expertRows;   // what flows between the phases of an expert layer
+  Memory gathered;     // what parts of an attention row have gathered
   Memory scratch;      // each thread's own, threadBytes apart
   int64_t threadBytes = 0;
   uint64_t nanoseconds[kOps] = {};

@@ -4,6 +4,7 @@
 #include "exponential-inl.h"
 #include "format.h"
 #include "kernels.h"
+#include "kv-inl.h"
 
 namespace {
 
@@ -59,7 +60,7 @@ template <int format> inline Codes codesOf(const uint8_t* block, int p) {
   const Codes codes = {lowNibbles(both), highNibbles(both)};
   if constexpr (format == Q5_K) {
     const uint8_t* fifth = block + kQ5kFifth + p * 16;
-    return {withFifth(codes.even, fifth), withFifth(codes.odd, fifth + 8)};
+    return {withBit<4>(codes.even, fifth), withBit<4>(codes.odd, fifth + 8)};
   }
   if constexpr (format == Q6_K) {
     const VB upper = loadBytes(block + (p >> 1) * kQ6kSection + kQ6kUpper);
@@ -332,18 +333,20 @@ inline void pageValues(const float* p, int group, int headDim, const uint16_t* v
 }
 
 // Online softmax, page by page in order (Milakov and Gimelshein 2018), so that the result does not depend on chunking.
-template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, float* out) {
+template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, Gathered* out) {
   constexpr int headDim = chunks * 16;
   alignas(64) float scores[kMaxGroup * kPageTokens];
-  float largest[kMaxGroup], total[kMaxGroup];
-  for (int g = 0; g < group; g++) largest[g] = kMasked, total[g] = 0;
-  memset(out, 0, static_cast<size_t>(group) * headDim * 4);
+  const int width = group * headDim;
+  float* sums[2] = {out->sums, out->sums + width};  // plain, rotated
+  for (int g = 0; g < group; g++) out->largest[g] = kMasked, out->total[g] = 0;
+  memset(sums[0], 0, static_cast<size_t>(2) * width * 4);
   for (int start = 0; start < context; start += kPageTokens, pages++) {
     const int count = context - start < kPageTokens ? context - start : kPageTokens;
-    pageScores<chunks>(q, group, pages->keys, count, scores);
+    if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, scores);
+    else codedPageScores<chunks>(q + width, group, *pages, scores);
     for (int g = 0; g < group; g++) {
       float* s = scores + g * kPageTokens;
-      VF m = set1(largest[g]);
+      VF m = set1(out->largest[g]);
       for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
       const float next = maxLanes(m);
       for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
@@ -352,30 +355,51 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
       VF sum = zero();
       for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
       float shrink[16];
-      store(shrink, exponential(set1(largest[g] - next)));
-      total[g] = total[g] * shrink[0] + sumLanes(sum);
-      largest[g] = next;
-      for (int c = 0; c < chunks; c++) {
-        float* o = out + g * headDim + c * 16;
-        store(o, mul(load(o), set1(shrink[0])));
-      }
+      store(shrink, exponential(set1(out->largest[g] - next)));
+      out->total[g] = out->total[g] * shrink[0] + sumLanes(sum);
+      out->largest[g] = next;
+      for (float* part : sums)
+        for (int i = 0; i < headDim; i += 16) store(part + g * headDim + i, mul(load(part + g * headDim + i), set1(shrink[0])));
     }
-    pageValues(scores, group, headDim, pages->values, count, out);
-  }
-  for (int g = 0; g < group; g++) {
-    const VF inverse = set1(1.0f / total[g]);
-    for (int c = 0; c < chunks; c++) {
-      float* o = out + g * headDim + c * 16;
-      store(o, mul(load(o), inverse));
-    }
+    if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, sums[0]);
+    else codedPageValues<chunks>(scores, group, *pages, sums[1]);
   }
 }
 
-void attend(const float* q, int group, int headDim, const KvPage* pages, int context, float* out) {
+void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
   switch (headDim) {
     case 32: return attendChunks<2>(q, group, pages, context, out);
     case 64: return attendChunks<4>(q, group, pages, context, out);
     default: return attendChunks<8>(q, group, pages, context, out);
+  }
+}
+
+void merge(Gathered* into, const Gathered* from, int group, int headDim) {
+  for (int g = 0; g < group; g++) {
+    const float next = into->largest[g] > from->largest[g] ? into->largest[g] : from->largest[g];
+    const VF mine = exponential(set1(into->largest[g] - next)), others = exponential(set1(from->largest[g] - next));
+    float shrink[2][16];
+    store(shrink[0], mine);
+    store(shrink[1], others);
+    into->total[g] = into->total[g] * shrink[0][0] + from->total[g] * shrink[1][0];
+    into->largest[g] = next;
+    for (int part = 0; part < 2; part++)
+      for (int i = 0; i < headDim; i += 16) {
+        const int at = (part * group + g) * headDim + i;
+        store(into->sums + at, fma(load(from->sums + at), others, mul(load(into->sums + at), mine)));
+      }
+  }
+}
+
+void finish(Gathered* from, int group, int headDim, bool coded, float* out) {
+  for (int g = 0; g < group; g++) {
+    float* rotated = from->sums + (group + g) * headDim;
+    if (coded) rotate(rotated, headDim);
+    const VF inverse = set1(1.0f / from->total[g]);
+    for (int i = 0; i < headDim; i += 16) {
+      const VF plain = load(from->sums + g * headDim + i);
+      store(out + g * headDim + i, mul(coded ? add(plain, load(rotated + i)) : plain, inverse));
+    }
   }
 }
 
@@ -394,7 +418,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 }
 
 constexpr Kernels tableOf(const char* name) {
-  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, attend, siluMultiply, addWeighted, readAll};
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, merge, finish, siluMultiply, addWeighted, readAll};
 }
 
 }  // namespace

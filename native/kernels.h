@@ -14,14 +14,26 @@ struct alignas(64) ActBlock {
   int32_t startQ6_K[16];  // -32 * sum of 16 values
 };
 
-// Key and value rows of one head in a page: half floats [pageTokens][headDim].
+constexpr int kPageTokens = 128;
+constexpr int kMaxGroup = 16;  // query heads of one key/value head
+constexpr int kMaxHeadDim = 128;
+constexpr int kTiers = 4;   // 0 keeps 16 bits, the others codes of ever fewer
+constexpr int kPieces = 3;  // of a page of codes: what tier 3 needs, what 2 adds, what 1 adds
+
+// One head's part of a page: half floats [pageTokens][headDim], or codes where the tier is not 0.
 struct KvPage {
   const uint16_t* keys;
   const uint16_t* values;
+  uint8_t* pieces[kPieces];
+  int tier;
 };
 
-constexpr int kPageTokens = 128;
-constexpr int kMaxGroup = 16;  // query heads of one key/value head
+// What a query row has gathered from a run of pages, for each head of its group: sums of values weighted by
+// exp(score - largest), those of codes in rotated space.
+struct Gathered {
+  float largest[kMaxGroup], total[kMaxGroup];
+  float* sums;  // [2: plain, rotated][group][headDim]
+};
 constexpr int kMaxTopK = 64;
 
 // How a product of few rows fetches weights ahead: every line, 2 KB before its load; or the head of every page, two
@@ -45,8 +57,17 @@ struct Kernels {
   // Norm of one head, then rotation of (i, i + headDim / 2) by the row's cos and sin.
   void (*normRope)(float* head, const float* weight, const float* cos, const float* sin, int headDim, float epsilon);
   void (*storeHalf)(const float* x, int n, uint16_t* out);
-  // One row of `group` query heads [group][headDim], already scaled, over `context` tokens: out [group][headDim].
-  void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, float* out);
+  // The codes of a full page of half floats: the pieces that the tier has.
+  void (*encodePage)(const uint16_t* keys, const uint16_t* values, int headDim, int tier, uint8_t* const* pieces);
+  // Into the space of codes and back, in place.
+  void (*rotate)(float* x, int headDim);
+  // One row of `group` query heads, already scaled, over `context` tokens; q is [2: plain, rotated][group][headDim], the
+  // latter only where a page has codes. All of a page of codes is in the context.
+  void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out);
+  // into += from, which comes after it.
+  void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
+  // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.
+  void (*finish)(Gathered* from, int group, int headDim, bool coded, float* out);
   // gate = silu(gate) * up
   void (*siluMultiply)(float* gate, const float* up, int n);
   // y += sum over i of weight[i] * x[i]

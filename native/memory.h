@@ -133,6 +133,17 @@ class Memory {
     return true;
   }
 
+  // Gives the memory of a stretch of whole system pages back; what it holds is undefined until it is written again.
+  void discard(int64_t offset, int64_t bytes) {
+#ifdef _WIN32
+    VirtualAlloc(data_ + offset, static_cast<SIZE_T>(bytes), MEM_RESET, PAGE_READWRITE);
+#elif defined(__APPLE__)
+    madvise(data_ + offset, static_cast<size_t>(bytes), MADV_FREE);
+#else
+    madvise(data_ + offset, static_cast<size_t>(bytes), MADV_DONTNEED);
+#endif
+  }
+
   uint8_t* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
 

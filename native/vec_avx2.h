@@ -108,16 +108,27 @@ inline VB lowNibbles(VB v) {
   return {_mm256_and_si256(v.a, mask), _mm256_and_si256(v.b, mask)};
 }
 inline VB highNibbles(VB v) { return lowNibbles({_mm256_srli_epi16(v.a, 4), _mm256_srli_epi16(v.b, 4)}); }
-// 16 in each byte whose bit is set in the 32-bit mask.
-inline __m256i fifth32(const uint8_t* mask) {
+inline VB noBytes() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+// Bit `bit` in each byte whose bit is set in the 32-bit mask.
+template <int bit> inline __m256i bit32(const uint8_t* mask) {
   int bits;
   __builtin_memcpy(&bits, mask, 4);
   const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
-  const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
-  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit), _mm256_set1_epi8(16));
+  const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+  return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own), _mm256_set1_epi8(static_cast<char>(1 << bit)));
 }
-inline VB withFifth(VB v, const uint8_t* mask) {
-  return {_mm256_or_si256(v.a, fifth32(mask)), _mm256_or_si256(v.b, fifth32(mask + 4))};
+template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
+  return {_mm256_or_si256(v.a, bit32<bit>(mask)), _mm256_or_si256(v.b, bit32<bit>(mask + 4))};
+}
+// All 64 bytes as floats, sixteen by sixteen.
+inline VF sixteenFloats(__m128i bytes) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline void floatsOf(VB v, VF* out) {
+  out[0] = sixteenFloats(_mm256_castsi256_si128(v.a));
+  out[1] = sixteenFloats(_mm256_extracti128_si256(v.a, 1));
+  out[2] = sixteenFloats(_mm256_castsi256_si128(v.b));
+  out[3] = sixteenFloats(_mm256_extracti128_si256(v.b, 1));
 }
 template <int shift> inline __m256i upper32(__m256i plane) {
   const __m256i moved = shift < 4 ? _mm256_slli_epi16(plane, shift < 4 ? 4 - shift : 0) : _mm256_srli_epi16(plane, shift >= 4 ? shift - 4 : 0);

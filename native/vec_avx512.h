@@ -91,10 +91,19 @@ inline VB fourBytes(const int8_t* p) {
 inline VB ones() { return _mm512_set1_epi8(1); }
 inline VB lowNibbles(VB v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline VB highNibbles(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
-inline VB withFifth(VB v, const uint8_t* mask) {
+inline VB noBytes() { return _mm512_setzero_si512(); }
+// Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
+template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   uint64_t bits;
   __builtin_memcpy(&bits, mask, 8);
-  return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(16));
+  return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(static_cast<char>(1 << bit)));
+}
+// All 64 bytes as floats, sixteen by sixteen.
+inline void floatsOf(VB v, VF* out) {
+  out[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(v)));
+  out[1] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 1)));
+  out[2] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 2)));
+  out[3] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 3)));
 }
 // Bits `shift`, `shift` + 1 of each byte of the plane, as bits 4 and 5.
 template <int shift> inline VB withUpper(VB v, VB plane) {

@@ -110,15 +110,24 @@ inline VB fourBytes(const int8_t* p) {
 inline VB ones() { return quarters<VB>([](int) { return vdupq_n_u8(1); }); }
 inline VB lowNibbles(VB x) { return quarters<VB>([&](int i) { return vandq_u8(x.v[i], vdupq_n_u8(15)); }); }
 inline VB highNibbles(VB x) { return quarters<VB>([&](int i) { return vshrq_n_u8(x.v[i], 4); }); }
-// 16 more in each byte whose bit is set in the 64-bit mask.
-inline VB withFifth(VB x, const uint8_t* mask) {
-  const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+inline VB noBytes() { return quarters<VB>([](int) { return vdupq_n_u8(0); }); }
+// Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
+template <int bit> inline VB withBit(VB x, const uint8_t* mask) {
+  const uint8x16_t each = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
   const uint8x16_t bytes = vcombine_u8(vld1_u8(mask), vdup_n_u8(0));
   return quarters<VB>([&](int i) {
     const auto from = static_cast<uint8_t>(2 * i);
     const uint8x16_t spread = vqtbl1q_u8(bytes, vcombine_u8(vdup_n_u8(from), vdup_n_u8(from + 1)));
-    return vorrq_u8(x.v[i], vandq_u8(vtstq_u8(spread, bit), vdupq_n_u8(16)));
+    return vorrq_u8(x.v[i], vandq_u8(vtstq_u8(spread, each), vdupq_n_u8(1 << bit)));
   });
+}
+// All 64 bytes as floats, sixteen by sixteen.
+inline void floatsOf(VB x, VF* out) {
+  for (int j = 0; j < 4; j++) {
+    const uint16x8_t low = vmovl_u8(vget_low_u8(x.v[j])), high = vmovl_u8(vget_high_u8(x.v[j]));
+    auto wide = [](uint16x4_t h) { return vcvtq_f32_u32(vmovl_u16(h)); };
+    out[j] = {{wide(vget_low_u16(low)), wide(vget_high_u16(low)), wide(vget_low_u16(high)), wide(vget_high_u16(high))}};
+  }
 }
 // Bits `shift`, `shift` + 1 of each byte of the plane, as bits 4 and 5.
 template <int shift> inline VB withUpper(VB x, VB plane) {

@@ -93,8 +93,14 @@ inline VB fourBytes(const int8_t* p) { return byteLanes([&](int i) { return p[i 
 inline VB ones() { return byteLanes([](int) { return 1; }); }
 inline VB lowNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] & 15; }); }
 inline VB highNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] >> 4; }); }
-inline VB withFifth(const VB& b, const uint8_t* mask) {
-  return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << 4; });
+inline VB noBytes() { return {}; }
+// Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
+template <int bit> inline VB withBit(const VB& b, const uint8_t* mask) {
+  return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << bit; });
+}
+// All 64 bytes as floats, sixteen by sixteen.
+inline void floatsOf(const VB& b, VF* out) {
+  for (int j = 0; j < 4; j++) out[j] = lanes([&](int i) { return static_cast<float>(b.v[16 * j + i]); });
 }
 template <int shift> inline VB withUpper(const VB& b, const VB& plane) {
   return byteLanes([&](int i) { return b.v[i] | ((plane.v[i] >> shift) & 3) << 4; });

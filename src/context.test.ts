@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { aprilConfig } from "../test/april-config.ts"
-import { availableMemory, contextFor } from "./context.ts"
+import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
 import { parseConfig } from "./model/config.ts"
 
 const GiB = 2 ** 30
@@ -32,6 +32,21 @@ test("what memory has no room for is refused with what would fit", () => {
   const refused =
     /needs 40\.\d GiB of memory for 262,144 tokens; 24\.0 GiB are available: a context of 8\d,\d+ tokens/
   expect(() => contextFor(262_144, request)).toThrow(refused)
+})
+
+test("a context that 16 bits have no room for is kept in fewer where that is allowed", () => {
+  const auto = { ...request, kv: "auto" } as const
+  expect(contextFor(262_144, auto)).toBe(262_144)
+  expect(kvPolicyFor(262_144, auto)).toMatchObject({ tier: 1, floor: 3, window: 1024 })
+  expect(kvPolicyFor(32_768, auto)).toBeUndefined()
+  expect(contextFor(undefined, auto)).toBe(contextFor(undefined, request))
+  expect(() => contextFor(262_144, { ...auto, kvBudgetBytes: 2 * GiB })).toThrow(/18\.\d GiB are available/)
+})
+
+test("a tier that is asked for is kept to", () => {
+  expect(kvPolicyFor(4096, { ...request, kv: "T2" })).toMatchObject({ tier: 2, floor: 2 })
+  const odd = { ...request, config: { ...request.config, headDim: 80 }, kv: "T2" } as const
+  expect(() => kvPolicyFor(4096, odd)).toThrow(/head_dim is 80; .* use --kv f16/)
 })
 
 test("a model larger than memory is refused", () => {

@@ -2,6 +2,8 @@
 // before any memory is taken, where that cannot be.
 
 import { totalmem } from "node:os"
+import { kvWindow } from "./backend/backend.ts"
+import type { KvPolicy } from "./engine/tiers.ts"
 import { planMemory } from "./model/memory.ts"
 import type { MemoryRequest } from "./model/memory.ts"
 import { UserError } from "./util/errors.ts"
@@ -9,9 +11,10 @@ import { UserError } from "./util/errors.ts"
 /** Where not even this fits, and the model has more, it is not worth loading. */
 const leastContext = 2048
 
-/** Most tokens of prompt and reply together: as many as possible where none are asked for. */
+/** Most tokens of prompt and reply together: as many as possible where none are asked for, `auto` in 16 bits. */
 export function contextFor(asked: number | undefined, request: Omit<MemoryRequest, "contextTokens">): number {
   const { maxPositions } = request.config
+  const kv = request.kv === "auto" && asked === undefined ? "f16" : request.kv
   const wanted = asked ?? Math.min(leastContext, maxPositions)
   if (!Number.isSafeInteger(wanted) || wanted < 1)
     throw new UserError("bad-argument", `context is ${wanted}: wanted a whole number of tokens`)
@@ -19,15 +22,36 @@ export function contextFor(asked: number | undefined, request: Omit<MemoryReques
     const what = `context is ${tokens(wanted)}; the model has positions for ${tokens(maxPositions)}`
     throw new UserError("context-exceeded", `${what}: ask for a shorter one`)
   }
-  const plan = planMemory({ ...request, contextTokens: wanted })
+  const plan = planMemory({ ...request, kv, contextTokens: wanted })
   if (plan.fits) return asked ?? plan.largestContextTokens
-  const [needed, available] = [plan.totalBytes, plan.availableBytes].map(gibibytes)
+  // What --kv-budget leaves may be less than what there is.
+  const granted = Math.min(plan.availableBytes, plan.totalBytes - plan.kvBytes + plan.kvBudgetBytes)
+  const [needed, available] = [plan.totalBytes, granted].map(gibibytes)
   const next =
     plan.largestContextTokens > 0
       ? `a context of ${tokens(plan.largestContextTokens)} would fit`
       : "close other programs, or use a machine with more memory"
   const what = `the model needs ${needed} of memory for ${tokens(wanted)}; ${available} are available`
   throw new UserError("model-too-large", `${what}: ${next}`)
+}
+
+/** How the engine keeps keys and values of such a context; undefined where all of them stay in 16 bits. */
+export function kvPolicyFor(
+  contextTokens: number,
+  request: Omit<MemoryRequest, "contextTokens">,
+): KvPolicy | undefined {
+  const { kv, kvBudgetBytes: budgetBytes } = planMemory({ ...request, contextTokens })
+  if (kv === "f16" || kv === "f32") return undefined
+  const { headDim } = request.config
+  if (headDim < 32 || (headDim & (headDim - 1)) !== 0)
+    throw new UserError(
+      "unsupported",
+      `head_dim is ${headDim}; keys and values are compressed in heads of a power of two from 32 up: use --kv f16`,
+    )
+  const limits = { budgetBytes, window: kvWindow }
+  if (kv === "auto") return { tier: 1, floor: 3, ...limits }
+  const tier = ({ T1: 1, T2: 2, T3: 3 } as const)[kv]
+  return { tier, floor: tier, ...limits }
 }
 
 /** Memory that a new model can have: what is free, and the file cache that the system gives back when asked. */

@@ -12,6 +12,7 @@ export type {
   ChatRequest,
   FinishReason,
   Json,
+  KvUsage,
   Message,
   Sampling,
   TextPart,
@@ -41,21 +42,25 @@ export { Engine } from "./engine/engine.ts"
 export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
 export type { Generation } from "./engine/generation.ts"
 export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
+export type { KvPolicy } from "./engine/tiers.ts"
 
 // 5: model and backends
 export { parseConfig } from "./model/config.ts"
 export type { ModelConfig, Yarn } from "./model/config.ts"
 export { planMemory } from "./model/memory.ts"
-export type { KvType, MemoryPlan, MemoryRequest } from "./model/memory.ts"
+export type { KvType } from "./model/kv-plan.ts"
+export type { MemoryPlan, MemoryRequest } from "./model/memory.ts"
 export { Qwen3Moe } from "./model/qwen3moe.ts"
-export type { PackedSource } from "./model/weights.ts"
+export type { PackedSource, QkNorms } from "./model/weights.ts"
 export type {
   Backend,
   Batch,
   BatchSequence,
+  CodedTier,
   Experts,
   KvCache,
   KvShape,
+  KvTier,
   Rope,
   Routing,
   Tensor,

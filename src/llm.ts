@@ -12,9 +12,10 @@ import { ReplyParser } from "./chat/parser.ts"
 import { findTags } from "./chat/tags.ts"
 import type { TagIds } from "./chat/tags.ts"
 import { beginsThinking, promptTail, stopThinkingText } from "./chat/thinking.ts"
-import { availableMemory, contextFor } from "./context.ts"
+import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
+import type { KvPolicy } from "./engine/tiers.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 import { ForcedCall } from "./forced-call.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
@@ -35,6 +36,10 @@ export interface LoadOptions extends PrepareOptions {
   backend?: "auto" | "cpu" | "reference"
   /** Most tokens of prompt and reply together; what the model and the memory allow where left out. */
   context?: number
+  /** How keys and values are kept; `auto` where left out: in 16 bits if the context fits so, else in fewer. */
+  kv?: "auto" | "f16" | "T1" | "T2" | "T3"
+  /** Most bytes for keys and values; what the weights leave where left out. */
+  kvBudget?: number
 }
 
 export interface GenerateRequest {
@@ -45,6 +50,9 @@ export interface GenerateRequest {
   signal?: AbortSignal
 }
 
+const compressedNotice =
+  "keys and values of such a context do not fit in 16 bits: older ones are kept in fewer; --kv f16 refuses instead"
+
 /** Rows of one step: enough to read each expert once for many tokens. */
 const chunkTokens = 512
 
@@ -54,15 +62,26 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Ll
   const tokenizer = loadTokenizer(packed.files)
   const backend = await openBackend(options)
   try {
-    // Refused, if it must be, before any weight is mapped.
-    const context = contextFor(options.context, {
+    const asked = options.kv ?? "auto"
+    const request = {
       config: parseConfig(packed.config),
       weightBytes: [...packed.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
-      kv: backend.name === "reference" ? "f32" : "f16",
+      kv: backend.name === "reference" && (asked === "auto" || asked === "f16") ? "f32" : asked,
+      kvBudgetBytes: options.kvBudget,
       chunkTokens,
       availableBytes: availableMemory(),
-    })
-    return new Llm(packed, tokenizer, Qwen3Moe.load(backend, packed), context)
+    } as const
+    // Refused, if it must be, before any weight is mapped.
+    const context = contextFor(options.context, request)
+    const kv = kvPolicyFor(context, request)
+    if (kv && asked === "auto") options.onNotice?.(compressedNotice)
+    return new Llm(
+      packed,
+      tokenizer,
+      Qwen3Moe.load(backend, packed, kv ? "balanced" : "as stored"),
+      context,
+      kv,
+    )
   } catch (error) {
     backend.free()
     throw error
@@ -81,7 +100,7 @@ export class Llm implements ChatModel {
   #format: ChatFormat | undefined
 
   /** Use `load`. */
-  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context: number) {
+  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context: number, kv?: KvPolicy) {
     checkRows(tokenizer, model.config.vocab)
     this.packed = packed
     this.tokenizer = tokenizer
@@ -90,7 +109,7 @@ export class Llm implements ChatModel {
     this.defaults = generationDefaults(packed.config, packed.generationConfig)
     this.context = context
     const kvPages = Math.ceil(this.context / pageTokens)
-    const limits = { maxContext: this.context, kvPages, chunkTokens, tokenizerSize: tokenizer.size }
+    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, tokenizerSize: tokenizer.size }
     this.engine = new Engine(model, limits)
   }
 

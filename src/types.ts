@@ -95,6 +95,16 @@ export interface Usage {
   prefillMs: number
   /** From the first generated id to the last. */
   decodeMs: number
+  /** How its keys and values were kept in the end, where not all of them in 16 bits. */
+  kv?: KvUsage
+}
+
+/** Pages of 128 tokens by the way they are kept: T0 in 16 bits, T1, T2 and T3 in ever fewer. */
+export interface KvUsage {
+  tiers: Record<"T0" | "T1" | "T2" | "T3", number>
+  bytes: number
+  /** Less than the same pages in 16 bits. */
+  savedBytes: number
 }
 
 /**

@@ -102,6 +102,21 @@ function describeRows({ file, tolerances, backend }: Setting): void {
     expect(ops.read(second)).toEqual(ops.read(first))
   })
 
+  test("a vector worked out from packed ones serves as a norm", async () => {
+    const [one, other] = [file.add("one", "f32", [64]), file.add("other", "f32", [64])]
+    const x = activations(3, 64)
+    const ops = begin(backend(), batchOf([{ tokens: 1 }]))
+    const product = ops.vector([one.tensor, other.tensor], (a, b) => a.map((value, i) => value * b[i]))
+    expect(product).toMatchObject({ experts: 1, rows: 1, columns: 64 })
+    const got = await valuesOf(ops, ops.rmsNorm(ops.tensor(x, 3, 64), product, epsilon))
+    const weight = one.values.map((value, i) => Math.fround(value * other.values[i]))
+    expectClose(
+      got,
+      rowsOf(x, 64).flatMap((row) => rmsNorm(row, weight, epsilon)),
+      tolerances.rows,
+    )
+  })
+
   test.each([64, 128])("normRope turns heads of %i by their positions", async (headDim) => {
     const weight = file.add("head norm", "f32", [headDim])
     const positions = [0, 1, 127, 40_959, 262_143]
@@ -492,6 +507,14 @@ function describeSteps({ file, backend }: Setting): void {
     expect(() => ops.pickRows(wide)).toThrow(bug)
     expect(() => ops.begin(batchOf([{ tokens: 129, pages: [0] }]))).toThrow(bug)
     expect(() => ops.begin(batchOf([{ tokens: 2 }], { logitRows: [2] }))).toThrow(bug)
+    const [sequence] = batchOf([{ tokens: 2 }]).sequences
+    for (const tiers of [[], [4], [1, 1]])
+      expect(() =>
+        ops.begin({
+          ...batchOf([{ tokens: 2 }]),
+          sequences: [{ ...sequence, tiers: Uint8Array.from(tiers) }],
+        }),
+      ).toThrow(bug)
   })
 
   test("a tensor of an earlier step is not taken for one of this step", () => {

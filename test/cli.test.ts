@@ -195,6 +195,7 @@ describe("plan", () => {
   interface Plan {
     weightBytes: number
     kvBytes: number
+    tiers: Record<string, number>
     scratchBytes: number
     totalBytes: number
     availableBytes: number
@@ -213,8 +214,20 @@ describe("plan", () => {
   })
 
   test("plans for all the positions that a model has where no context is asked for", async () => {
-    expect((await planOf(configFolder("full"))).kvBytes).toBe(40_960 * 98_304)
-    expect((await planOf(configFolder("full"), "--kv", "f32")).kvBytes).toBe(40_960 * 98_304 * 2)
+    expect((await planOf(configFolder("full"), "--kv", "f16")).kvBytes).toBe(40_960 * 98_304)
+  })
+
+  test("shows how many pages are kept in which way", async () => {
+    const folder = configFolder("long context", { max_position_embeddings: 262_144 })
+    const { tiers, kvBytes } = await planOf(folder, "--kv", "T3")
+    expect(tiers).toEqual({ T0: 24, T1: 0, T2: 0, T3: 2024 })
+    expect(kvBytes).toBeLessThanOrEqual((262_144 * 98_304) / 4)
+    const { stdout } = await a3b(["plan", folder, "--kv", "T3"])
+    expect(stdout).toContain("262,144 tokens, 24 pages in T0 (16 bit), 2,024 in T3")
+    const auto = await planOf(folder, "--kv-budget", "9G")
+    expect(auto.kvBytes).toBeLessThanOrEqual(9 * 2 ** 30)
+    const { code, stderr } = await a3b(["plan", folder, "--kv-budget", "much"])
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Wanted a size such as 512M or 6G")])
   })
 
   test("says what is missing of a model larger than memory", async () => {

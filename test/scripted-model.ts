@@ -41,7 +41,11 @@ export class ScriptedModel implements BatchModel {
     return { id: 0, rows: batch.logitRows.length, columns: this.config.vocab }
   }
 
+  /** What `trimKv` was told, e.g. `3: 1`. */
+  readonly trims: string[] = []
+
   readonly backend = {
+    trimKv: (_kv: KvCache, page: number, keep: unknown) => void this.trims.push(`${page}: ${String(keep)}`),
     submit: async (signal?: AbortSignal): Promise<void> => {
       const batch = this.#batch as Batch
       this.steps.push(batch.sequences.map((sequence) => sequence.numTokens).join("+"))

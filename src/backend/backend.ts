@@ -32,9 +32,43 @@ export interface KvShape {
   pages: number
   kvHeads: number
   headDim: number
+  /** `kvWindow` where left out. */
+  window?: number
 }
 
 export const pageTokens = 128
+
+/** Tokens up to a query, its own among them, that it reads in 16 bits whatever the tiers of their pages. */
+export const kvWindow = 1024
+
+/**
+ * How a page's keys and values are kept: T0 in 16 bits, the others as codes of so many bits. They are nested: the codes
+ * of a lower tier are the upper bits of those of a higher one.
+ */
+export const kvTiers = [
+  { name: "T0", keyBits: 16, valueBits: 16 },
+  { name: "T1", keyBits: 8, valueBits: 8 },
+  { name: "T2", keyBits: 5, valueBits: 4 },
+  { name: "T3", keyBits: 4, valueBits: 3 },
+] as const
+
+/** An index of kvTiers. */
+export type KvTier = 0 | 1 | 2 | 3
+
+/** A tier that has codes. */
+export type CodedTier = Exclude<KvTier, 0>
+
+/** How many of a sequence's first pages the window of a query at this position does not touch: it reads their codes. */
+export function pagesBehind(position: number, window: number): number {
+  return Math.max(0, Math.floor((position + 1 - window) / pageTokens))
+}
+
+/** Bytes of one page of one key/value head in one layer: planes of bits; two means, one key and two value scales. */
+export function kvPageBytes(tier: KvTier, headDim: number): number {
+  const { keyBits, valueBits } = kvTiers[tier]
+  const planes = ((keyBits + valueBits) * pageTokens * headDim) / 8
+  return tier === 0 ? planes : planes + 2 * 2 * headDim + 3 * 2 * pageTokens
+}
 
 export interface KvCache {
   readonly id: number
@@ -57,6 +91,8 @@ export interface BatchSequence {
   contextTokens: number
   /** Page numbers, in position order; covers contextTokens. */
   pages: Int32Array
+  /** The KvTier of each of them, for queries whose window lies behind it; T0 where left out. */
+  tiers?: Uint8Array
 }
 
 /** One step's work: new tokens of one or more sequences, grouped by sequence. */
@@ -91,6 +127,13 @@ export interface Backend {
   weight(tensor: PackedTensor): Weight
   /** Makes an empty cache; memory of a page is taken when it is first written. */
   kvCache(shape: KvShape): KvCache
+  /**
+   * Gives back what a page need not hold any more: `nothing` of it is kept, or only the codes of a tier, which are at
+   * most those that it has. Between steps, or of a page that the running step does not use.
+   */
+  trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void
+  /** A vector [columns] worked out from packed ones. */
+  vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight
   /** Forgets the recorded ops and all tensors. */
   begin(batch: Batch): void
 
@@ -107,9 +150,16 @@ export interface Backend {
   addLinear(y: Tensor, x: Tensor, weight: Weight): void
   /** Per head of `weight.columns`: RMS norm, then rotate half by the row's position; in place. */
   normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void
-  /** Writes k and v [tokens, kvHeads * headDim] of one layer to the batch's slots. */
+  /**
+   * Writes k and v [tokens, kvHeads * headDim] of one layer to the batch's slots, in 16 bits. Pages that the window of
+   * a sequence's last query is the first to leave behind get the codes of their tiers, which depend on nothing but
+   * what the page holds.
+   */
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void
-  /** Causal attention of q [tokens, heads * headDim] over each sequence's pages, scaled by headDim^-0.5. */
+  /**
+   * Causal attention of q [tokens, heads * headDim] over each sequence's pages, scaled by headDim^-0.5. What a query
+   * reads by a page's tier depends on its position alone, so that how a prompt is cut into steps changes nothing.
+   */
   attend(q: Tensor, kv: KvCache, layer: number): Tensor
   /** softmax over x W^T, the topK largest, renormalised to sum 1 where `normalise`; ties go to the lower expert. */
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing

@@ -2,7 +2,7 @@
 // the contract in backend.ts implies. A failure here is a bug of the caller. Knows handles; never values.
 
 import { assert } from "../util/errors.ts"
-import { pageTokens } from "./backend.ts"
+import { kvTiers, pageTokens } from "./backend.ts"
 import type { Batch, Experts, KvCache, Rope, Routing, Tensor, Weight } from "./backend.ts"
 
 export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batch): void {
@@ -12,7 +12,7 @@ export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batc
     `${tokens} ids need a position and slot each`,
   )
   let nextRow = 0
-  for (const { firstRow, numTokens, contextTokens, pages } of sequences) {
+  for (const { firstRow, numTokens, contextTokens, pages, tiers } of sequences) {
     assert(
       firstRow === nextRow && numTokens > 0,
       `a sequence of ${numTokens} at row ${firstRow}, not ${nextRow}`,
@@ -20,6 +20,8 @@ export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batc
     assert(contextTokens >= numTokens, `${numTokens} new tokens in a context of ${contextTokens}`)
     const held = pages.length * pageTokens
     assert(held >= contextTokens, `${pages.length} pages for ${contextTokens} tokens`)
+    const tiered = !tiers || (tiers.length === pages.length && tiers.every((tier) => tier < kvTiers.length))
+    assert(tiered, `tiers ${tiers?.join(", ")} of ${pages.length} pages`)
     nextRow += numTokens
   }
   assert(nextRow === tokens, `sequences of ${nextRow} tokens in a batch of ${tokens}`)

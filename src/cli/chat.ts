@@ -8,21 +8,21 @@ import { ChatSession } from "./chat-session.ts"
 import { defaultModel, isQuestion } from "./default-model.ts"
 import { interruptible } from "./interrupt.ts"
 import { showingProgress } from "./loading.ts"
-import { addContextOption, addModelOptions, modelArgument } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import { addContextOption, addKvOptions, addModelOptions, modelArgument } from "./options.ts"
+import type { KvOptions, ModelOptions } from "./options.ts"
 import { note } from "./output.ts"
 import { addRequestOptions, requestOf } from "./request-options.ts"
 import type { RequestOptions } from "./request-options.ts"
 import { readStdin } from "./stdin.ts"
 import { count } from "./units.ts"
 
-interface ChatOptions extends ModelOptions, RequestOptions {
+interface ChatOptions extends ModelOptions, KvOptions, RequestOptions {
   context?: number
 }
 
 export function define(command: Command): void {
   command.addArgument(modelArgument().argOptional()).argument("[question]", "answer this one and end")
-  addModelOptions(addContextOption(addRequestOptions(command))).action(chat)
+  addModelOptions(addKvOptions(addContextOption(addRequestOptions(command)))).action(chat)
 }
 
 async function chat(

@@ -55,6 +55,36 @@ export function addContextOption(command: Command): Command {
   )
 }
 
+/** How keys and values are kept, and in how much memory. */
+export interface KvOptions {
+  kv: "auto" | "f16" | "T1" | "T2" | "T3"
+  kvBudget?: number
+}
+
+export function addKvOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--kv <type>",
+        "keys and values beyond the last 1,024 tokens in 16 bits, or 8/8, 5/4, 4/3 (T1 to T3)",
+      )
+        .choices(["auto", "f16", "T1", "T2", "T3"])
+        .default("auto", "auto: 16 bits where they fit, else fewer for older tokens"),
+    )
+    .option(
+      "--kv-budget <size>",
+      "most memory for keys and values, such as 6G; what is left where left out",
+      memorySize,
+    )
+}
+
+/** `512M`, `6G`: powers of 1,024. */
+function memorySize(text: string): number {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)([KMGT]?)$/i.exec(text) ?? []
+  if (digits === undefined) throw new InvalidArgumentError("Wanted a size such as 512M or 6G.")
+  return Math.floor(Number(digits) * 1024 ** " KMGT".indexOf(unit.toUpperCase() || " "))
+}
+
 export function addJsonOption(command: Command): Command {
   return command.option("--json", "print one JSON object for a program to read")
 }

@@ -9,15 +9,22 @@ import { UserError } from "../util/errors.ts"
 import { defaultModel } from "./default-model.ts"
 import { interruptible } from "./interrupt.ts"
 import { showingProgress } from "./loading.ts"
-import { addContextOption, addJsonOption, addModelOptions, modelArgument, required } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import {
+  addContextOption,
+  addJsonOption,
+  addKvOptions,
+  addModelOptions,
+  modelArgument,
+  required,
+} from "./options.ts"
+import type { KvOptions, ModelOptions } from "./options.ts"
 import { note, printJson, sink } from "./output.ts"
 import { readStdin } from "./stdin.ts"
 import { ReplyView } from "./reply-view.ts"
 import { addRequestOptions, requestOf } from "./request-options.ts"
 import type { RequestOptions } from "./request-options.ts"
 
-interface RunOptions extends ModelOptions, RequestOptions {
+interface RunOptions extends ModelOptions, KvOptions, RequestOptions {
   prompt?: string
   context?: number
   json?: boolean
@@ -27,7 +34,7 @@ export function define(command: Command): void {
   command
     .addArgument(modelArgument().argOptional())
     .option("--prompt <text>", "what to answer; - reads it from stdin")
-  addJsonOption(addModelOptions(addContextOption(addRequestOptions(command)))).action(run)
+  addJsonOption(addModelOptions(addKvOptions(addContextOption(addRequestOptions(command))))).action(run)
 }
 
 async function run(named: string | undefined, options: RunOptions, command: Command): Promise<void> {
@@ -86,6 +93,7 @@ function asJson({ reasoning, content, toolCalls, usage, finishReason, diagnostic
       cached_tokens: cachedTokens,
       reasoning_tokens: reasoningTokens,
     },
+    kv: usage?.kv,
     timings: {
       loadMs,
       prefillMs,

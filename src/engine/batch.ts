@@ -5,14 +5,20 @@ import { pageTokens } from "../backend/backend.ts"
 import type { Batch, BatchSequence } from "../backend/backend.ts"
 import { pagesFor } from "./pages.ts"
 import type { Sequence } from "./sequence.ts"
+import type { Tiers } from "./tiers.ts"
 
 export class BatchBuilder {
   readonly #ids: Int32Array
   readonly #positions: Int32Array
   readonly #slots: Int32Array
   readonly #logitRows: Int32Array
+  readonly #tierOf: Tiers
+  /** [pages of all sequences] */
+  readonly #tiers: Uint8Array
 
-  constructor(maxRows: number) {
+  constructor(maxRows: number, maxPages: number, tiers: Tiers) {
+    this.#tierOf = tiers
+    this.#tiers = new Uint8Array(maxPages)
     this.#ids = new Int32Array(maxRows)
     this.#positions = new Int32Array(maxRows)
     this.#slots = new Int32Array(maxRows)
@@ -23,13 +29,16 @@ export class BatchBuilder {
     const parts: BatchSequence[] = []
     let rows = 0
     let wanted = 0
+    let numPages = 0
     for (const sequence of sequences) {
       const firstRow = rows
       rows = this.#fill(sequence, rows)
       for (let row = rows - numLogitRows(sequence); row < rows; row++) this.#logitRows[wanted++] = row
       const contextTokens = sequence.numComputed + sequence.numScheduled
       const pages = sequence.pageTable.subarray(0, pagesFor(contextTokens))
-      parts.push({ firstRow, numTokens: sequence.numScheduled, contextTokens, pages })
+      const tiers = this.#tiers.subarray(numPages, (numPages += pages.length))
+      for (const [i, page] of pages.entries()) tiers[i] = this.#tierOf.of(page)
+      parts.push({ firstRow, numTokens: sequence.numScheduled, contextTokens, pages, tiers })
     }
     return {
       ids: this.#ids.subarray(0, rows),

@@ -1,8 +1,8 @@
 // Steps 4 to 6, the loop around them: ids in, ids out, many sequences at once. Runs while there is work and sleeps
 // without a timer when there is none. Knows ids; never text, roles, JSON, or which backend runs.
 
-import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
-import { pageTokens } from "../backend/backend.ts"
+import type { Backend, Batch, KvCache, KvTier, Tensor } from "../backend/backend.ts"
+import { kvPageBytes, kvTiers, pageTokens } from "../backend/backend.ts"
 import { assert, messageOf, UserError } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
 import { Generation } from "./generation.ts"
@@ -11,12 +11,14 @@ import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
+import { plainPolicy, Tiers } from "./tiers.ts"
+import type { KvPolicy } from "./tiers.ts"
 
 /** What the engine asks of a model: batches to logits over one KV cache. */
 export interface BatchModel {
   readonly config: { readonly vocab: number }
-  readonly backend: Pick<Backend, "submit" | "read">
-  kvCache(pages: number): KvCache
+  readonly backend: Pick<Backend, "submit" | "read" | "trimKv">
+  kvCache(pages: number, window: number): KvCache
   /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
   forward(batch: Batch): Tensor
 }
@@ -30,6 +32,8 @@ export interface EngineOptions {
   chunkTokens: number
   /** Most sequences that run at once; others wait. */
   maxSequences?: number
+  /** How keys and values are kept; all in 16 bits where left out. */
+  kv?: KvPolicy
   /** Ids from here on are padding of the embedding and are never sampled. */
   tokenizerSize: number
 }
@@ -52,15 +56,21 @@ export class Engine {
   #state: "open" | "freed" = "open"
 
   constructor(model: BatchModel, options: EngineOptions) {
-    const { maxContext, kvPages, chunkTokens, maxSequences = 16, tokenizerSize } = options
+    const { maxContext, kvPages, chunkTokens, maxSequences = 16, kv = plainPolicy, tokenizerSize } = options
     assert(kvPages * pageTokens >= maxContext, `${kvPages} pages cannot hold ${maxContext} tokens`)
     assert(chunkTokens > 0 && maxSequences > 0, "a step needs rows and a sequence")
     assert(tokenizerSize <= model.config.vocab, "the tokenizer has ids without logits")
     this.#model = model
     this.#options = options
-    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences })
+    const cache = model.kvCache(kvPages, kv.window)
+    const tiers = new Tiers({
+      ...kv,
+      count: kvPages,
+      pageBytes: pageBytesByTier(cache),
+      trim: (page, keep) => model.backend.trimKv(cache, page, keep),
+    })
+    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers })
     this.#sampler = new Sampler(tokenizerSize)
-    model.kvCache(kvPages)
   }
 
   /** How busy it is: sequences and pages. */
@@ -227,6 +237,11 @@ export class Engine {
     if (wrong === undefined) return
     throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
   }
+}
+
+/** Of one page in all layers. */
+function pageBytesByTier({ shape: { layers, kvHeads, headDim } }: KvCache): number[] {
+  return kvTiers.map((_, tier) => layers * kvHeads * kvPageBytes(tier as KvTier, headDim)) // its own index
 }
 
 function contextExceeded(maxContext: number, numTokens: number): UserError {

@@ -35,7 +35,7 @@ export class Generation implements AsyncIterableIterator<number> {
 
   /** What it took so far; the id that ended the reply counts as one of it. */
   get usage(): Usage {
-    const { numPrompt, numCached, numGenerated, thought, prefillMs, decodeMs } = this.#sequence
+    const { numPrompt, numCached, numGenerated, thought, prefillMs, decodeMs, kv } = this.#sequence
     return {
       promptTokens: numPrompt,
       cachedTokens: numCached,
@@ -43,6 +43,7 @@ export class Generation implements AsyncIterableIterator<number> {
       reasoningTokens: thought?.numTokens ?? 0,
       prefillMs,
       decodeMs,
+      ...(kv && { kv }),
     }
   }
 

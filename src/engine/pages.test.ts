@@ -3,6 +3,8 @@ import { expect, test } from "vitest"
 import { Pages, pagesFor } from "./pages.ts"
 import { PrefixCache } from "./prefix.ts"
 
+const plain = (pages: Int32Array) => ({ pages, numPinned: 1, numTrimmed: 0, branch: { from: 0, to: 0 } })
+
 test("a page is given once until it is freed, and the page freed last is given first", () => {
   const pages = new Pages(3)
   expect([pages.allocate(), pages.allocate(), pages.allocate()]).toEqual([0, 1, 2])
@@ -48,9 +50,13 @@ test("prefixes are kept, handed over and evicted without losing a page", () => {
         const wanted = pagesFor(action.length) + 1
         while (pages.numFree < wanted) prefixes.evict()
         const table = Int32Array.from({ length: wanted }, () => pages.allocate())
-        prefixes.keep(ids(action.length, action.seed), table)
+        prefixes.keep(ids(action.length, action.seed), plain(table))
       } else {
-        const { numTokens, pages: table } = prefixes.take(ids(action.length, action.seed), action.length - 1)
+        const { numTokens, pages: table } = prefixes.take(
+          ids(action.length, action.seed),
+          action.length - 1,
+          1,
+        )
         expect(table.length).toBe(pagesFor(numTokens))
         expect(numTokens).toBeLessThan(action.length)
         for (const page of table) pages.free(page)
@@ -66,11 +72,42 @@ test("the longest common prefix is the one handed over", () => {
   const pages = new Pages(10)
   const prefixes = new PrefixCache(pages)
   const keep = (...tokens: number[]) =>
-    prefixes.keep(Int32Array.from(tokens), Int32Array.of(pages.allocate()))
+    prefixes.keep(Int32Array.from(tokens), plain(Int32Array.of(pages.allocate())))
   keep(1, 2, 3)
   keep(1, 2, 3, 4, 5)
   keep(1, 9)
-  expect(prefixes.take(Int32Array.of(1, 2, 3, 4, 9), 4)).toEqual({ numTokens: 4, pages: Int32Array.of(1) })
-  expect(prefixes.take(Int32Array.of(7), 1).numTokens).toBe(0)
+  expect(prefixes.take(Int32Array.of(1, 2, 3, 4, 9), 4, 1)).toEqual({
+    numTokens: 4,
+    pages: Int32Array.of(1),
+    numPinned: 1,
+    numTrimmed: 0,
+  })
+  expect(prefixes.take(Int32Array.of(7), 1, 1).numTokens).toBe(0)
   expect(prefixes.numPages).toBe(2)
+})
+
+test("a prefix is gone on from only where the next window is there in 16 bits", () => {
+  const tokens = Int32Array.from({ length: 4000 }, (_, i) => i)
+  const resumed = (common: number, numTrimmed: number, numPinned = 1, branch = { from: 30, to: 30 }) => {
+    const pages = new Pages(40)
+    const prefixes = new PrefixCache(pages)
+    const table = Int32Array.from({ length: pagesFor(4000) }, () => pages.allocate())
+    prefixes.keep(tokens, { pages: table, numPinned: 1, numTrimmed, branch })
+    const got = prefixes.take(tokens, common, numPinned)
+    expect(got.pages).toHaveLength(pagesFor(got.numTokens))
+    return [got.numTokens, got.numTrimmed]
+  }
+  // The query at position 3,583 is the first whose window of 1,024 begins after 20 pages.
+  expect(resumed(4000, 20)).toEqual([4000, 20])
+  expect(resumed(3584, 20)).toEqual([3584, 20])
+  expect(resumed(3583, 20)).toEqual([128, 1])
+  expect(resumed(3583, 1)).toEqual([3583, 1])
+  expect(resumed(100, 20)).toEqual([100, 1])
+  expect(resumed(4000, 20, 2)).toEqual([0, 0])
+  // A branch of pages 10 to 19 has the windows of the queries from position 2,303 to the end of page 19.
+  const branch = { from: 10, to: 20 }
+  expect(resumed(2304, 28, 1, branch)).toEqual([2304, 10])
+  expect(resumed(2560, 28, 1, branch)).toEqual([2560, 10])
+  expect(resumed(2303, 28, 1, branch)).toEqual([128, 1])
+  expect(resumed(2561, 28, 1, branch)).toEqual([128, 1])
 })

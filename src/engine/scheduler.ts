@@ -6,11 +6,14 @@
 // to be computed anew. The oldest is never set back, so all of them come to an end.
 
 import type { Batch } from "../backend/backend.ts"
+import { pagesBehind, pageTokens } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { BatchBuilder } from "./batch.ts"
 import { Pages, pagesFor } from "./pages.ts"
-import { PrefixCache } from "./prefix.ts"
+import { isWithin, PrefixCache } from "./prefix.ts"
+import type { PageRange } from "./prefix.ts"
 import type { Sequence } from "./sequence.ts"
+import type { Tiers } from "./tiers.ts"
 
 export interface SchedulerOptions {
   /** Pages of the KV cache; one sequence can have them all. */
@@ -19,6 +22,8 @@ export interface SchedulerOptions {
   chunkTokens: number
   /** Most sequences that run at once. */
   maxSequences: number
+  /** How the pages are kept. */
+  tiers: Tiers
 }
 
 /** A sequence that wants the logits of every position takes at most so many rows, each a whole vocabulary wide. */
@@ -27,6 +32,7 @@ const maxLogitRows = 32
 export class Scheduler {
   readonly #options: SchedulerOptions
   readonly #pages: Pages
+  readonly #tiers: Tiers
   readonly #prefixes: PrefixCache
   readonly #builder: BatchBuilder
   /** In order of arrival. */
@@ -36,9 +42,14 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options
-    this.#pages = new Pages(options.kvPages)
+    this.#tiers = options.tiers
+    this.#pages = new Pages(options.kvPages, options.tiers)
     this.#prefixes = new PrefixCache(this.#pages)
-    this.#builder = new BatchBuilder(options.chunkTokens + options.maxSequences)
+    this.#builder = new BatchBuilder(
+      options.chunkTokens + options.maxSequences,
+      options.kvPages,
+      options.tiers,
+    )
   }
 
   get waiting(): readonly Sequence[] {
@@ -74,9 +85,12 @@ export class Scheduler {
     const queue = this.#running.includes(sequence) ? this.#running : this.#waiting
     queue.splice(queue.indexOf(sequence), 1)
     const numKept = computed === "keep" ? sequence.numComputed : 0
+    const { numPinned, numTrimmed } = sequence
+    const branch = this.#branchOf(sequence)
     const pages = sequence.pageTable.subarray(0, sequence.numPages)
-    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), pages)
-    sequence.numPages = sequence.numComputed = sequence.numScheduled = 0
+    if (this.#tiers.policy.tier !== 0) sequence.kv = this.#tiers.usage(pages)
+    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned, numTrimmed, branch })
+    sequence.numPages = sequence.numTrimmed = sequence.numComputed = sequence.numScheduled = 0
   }
 
   /** Forgets what ended sequences computed. */
@@ -96,23 +110,39 @@ export class Scheduler {
   /** Lets sequences in, first come first served, if all of their tokens fit and each has a page left to grow. */
   #admit(): void {
     let available = this.#available
-    for (const sequence of this.#running) available -= pagesFor(sequence.numTokens) + 1 - sequence.numPages
+    let bytes = this.#tiers.policy.budgetBytes
+    for (const sequence of this.#running) {
+      available -= pagesFor(sequence.numTokens) + 1 - sequence.numPages
+      bytes -= this.#leastBytes(sequence)
+    }
     while (this.#waiting.length > 0 && this.#running.length < this.#options.maxSequences) {
       const sequence = this.#waiting[0]
       available -= pagesFor(sequence.numTokens) + 1
-      if (available < 0 && this.#running.length > 0) return
+      bytes -= this.#leastBytes(sequence)
+      if ((available < 0 || bytes < 0) && this.#running.length > 0) return
       this.#waiting.shift()
       this.#running.push(sequence)
       this.#reuse(sequence)
     }
   }
 
+  /** What a sequence's pages take with a page to grow, all that is behind its window at the lowest tier. */
+  #leastBytes({ numTokens, numPinned }: Sequence): number {
+    const { pageBytes, policy } = this.#tiers
+    const pages = pagesFor(numTokens) + 1
+    const windows = pagesFor(policy.window + this.#options.chunkTokens) + 1 + pagesFor(policy.window) + 2
+    const exact = Math.min(pages, numPinned + windows)
+    return pages * pageBytes[policy.floor] + (policy.floor === 0 ? 0 : exact * pageBytes[0])
+  }
+
   /** Starts from the pages of an ended sequence that began alike; the last token is always computed. */
   #reuse(sequence: Sequence): void {
     if (sequence.wants === "every") return
-    const { numTokens, pages } = this.#prefixes.take(sequence.tokens, sequence.numTokens - 1)
+    const { tokens, numPinned } = sequence
+    const { numTokens, pages, numTrimmed } = this.#prefixes.take(tokens, sequence.numTokens - 1, numPinned)
     for (const page of pages) sequence.addPage(page)
     sequence.numComputed = numTokens
+    sequence.numTrimmed = numTrimmed
     if (sequence.numGenerated === 0) sequence.numCached = numTokens
   }
 
@@ -131,13 +161,37 @@ export class Scheduler {
     }
   }
 
-  /** Gets the pages that the sequence's part of this step writes to. */
+  /** Gets the pages that the sequence's part of this step writes to, and bytes for them. */
   #provide(sequence: Sequence): void {
+    this.#leaveWindow(sequence)
     const needed = pagesFor(sequence.numComputed + sequence.numScheduled)
     while (sequence.numPages < needed) {
-      if (this.#pages.numFree > 0) sequence.addPage(this.#pages.allocate())
+      const kind = sequence.numPages < sequence.numPinned ? "pinned" : "plain"
+      if (this.#pages.numFree > 0) sequence.addPage(this.#pages.allocate(kind))
       else if (!this.#prefixes.evict() && this.#preempt() === sequence) return
     }
+    while (this.#tiers.overBudget)
+      if (!this.#tiers.demote() && !this.#prefixes.evict() && this.#preempt() === sequence) return
+  }
+
+  /** What the latest query left behind its window has codes, and no later query of this sequence has it in its own. */
+  #leaveWindow(sequence: Sequence): void {
+    const { tier, window } = this.#tiers.policy
+    if (tier === 0) return
+    const branch = this.#branchOf(sequence)
+    for (; sequence.numTrimmed < pagesBehind(sequence.numComputed - 1, window); sequence.numTrimmed++)
+      if (!isWithin(branch, sequence.numTrimmed))
+        this.#tiers.leaveWindow(sequence.pageTable[sequence.numTrimmed])
+  }
+
+  /**
+   * The window at the prompt's end and a page before it, kept in 16 bits for a next turn: its template may leave out the
+   * thoughts that the reply begins with, so that it goes on from about there.
+   */
+  #branchOf({ wants, numPrompt }: Sequence): PageRange {
+    const to = pagesFor(numPrompt)
+    const from = pagesBehind(numPrompt - 1 - pageTokens, this.#tiers.policy.window)
+    return { from: wants === "every" ? to : from, to }
   }
 
   /** Sets back the sequence that was admitted last. */
@@ -145,7 +199,7 @@ export class Scheduler {
     const last = this.#running.pop()
     assert(last && this.#running.length > 0, "one sequence does not fit into the pages")
     for (let i = 0; i < last.numPages; i++) this.#pages.free(last.pageTable[i])
-    last.numPages = last.numComputed = last.numScheduled = 0
+    last.numPages = last.numTrimmed = last.numComputed = last.numScheduled = 0
     this.#waiting.unshift(last)
     return last
   }

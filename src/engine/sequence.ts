@@ -1,7 +1,8 @@
 // Steps 4 to 6. One prompt and what is generated after it, as ids and counters; everything else is derived.
 // The scheduler moves the counters and the pages, the sampler appends ids, a `Generation` reads them.
 
-import type { FinishReason, Sampling } from "../types.ts"
+import { pageTokens } from "../backend/backend.ts"
+import type { FinishReason, KvUsage, Sampling } from "../types.ts"
 import { Adjustments } from "./adjustments.ts"
 import { Random } from "./random.ts"
 import type { ThinkingLimit } from "./thought.ts"
@@ -12,6 +13,8 @@ export interface SequenceOptions {
   /** Ids that end the reply. */
   stopIds: ReadonlySet<number>
   thinking?: ThinkingLimit
+  /** The pages of so many of the first tokens stay in 16 bits; the first page always does. */
+  pinnedTokens?: number
 }
 
 /** `next`: the logits after the last id, to go on from; `every`: those at each position, and nothing generated. */
@@ -24,6 +27,8 @@ export class Sequence {
   readonly adjustments: Adjustments | undefined
   readonly thought: Thought | undefined
   readonly numPrompt: number
+  /** Of its pages, so many of the first stay in 16 bits. */
+  readonly numPinned: number
   /** Prompt and reply together. */
   readonly #maxTokens: number
   readonly #stopIds: ReadonlySet<number>
@@ -40,6 +45,10 @@ export class Sequence {
   /** [numPages], with room behind; in position order. */
   pageTable: Int32Array = new Int32Array(16)
   numPages = 0
+  /** Of the pages, so many of the first no window touches any more: those that are not pinned are kept as codes. */
+  numTrimmed = 0
+  /** How its pages were kept when they were given back. */
+  kv: KvUsage | undefined
 
   /** Runs once, when the sequence has ended. */
   onEnd: (() => void) | undefined
@@ -57,6 +66,8 @@ export class Sequence {
     this.wants = wants
     this.tokens = prompt.slice()
     this.numTokens = this.numPrompt = prompt.length
+    // Attention of any later token goes to the first ones, whatever they say (arXiv 2309.17453).
+    this.numPinned = Math.max(1, Math.ceil((options.pinnedTokens ?? 0) / pageTokens))
     this.sampling = options.sampling
     this.random = Random.seeded(options.sampling.seed ?? Math.floor(Math.random() * 2 ** 53))
     this.adjustments = Adjustments.of(options.sampling, prompt, size)

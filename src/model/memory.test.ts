@@ -1,15 +1,15 @@
 import { expect, test } from "vitest"
 import { aprilConfig } from "../../test/april-config.ts"
 import { parseConfig } from "./config.ts"
-import { kvTokenBytes, packedBytes, planMemory } from "./memory.ts"
+import { packedBytes, planMemory } from "./memory.ts"
 
 const config = parseConfig({ ...aprilConfig, max_position_embeddings: 262144 })
 const GiB = 2 ** 30
 const request = { config, weightBytes: 17 * GiB, contextTokens: 32768, availableBytes: 24 * GiB }
 
 test("a token's keys and values take 96 KiB at full size", () => {
-  expect(kvTokenBytes(config, "f16")).toBe(98_304)
-  expect(kvTokenBytes(config, "f32")).toBe(196_608)
+  expect(planMemory({ ...request, contextTokens: 128 }).kvBytes).toBe(128 * 98_304)
+  expect(planMemory({ ...request, contextTokens: 128, kv: "f32" }).kvBytes).toBe(128 * 196_608)
 })
 
 test("a whole context of 262,144 tokens takes 24 GiB", () => {
@@ -48,6 +48,13 @@ test("a step's activations grow with its rows and end with a row of logits per s
   expect(bytes(1, 1)).toBe(4 * (4096 + 8192 + 1024 + 128 + 6144 + 151_936))
   expect(bytes(512, 4) - bytes(512, 3)).toBe(4 * 151_936)
   expect(bytes(513, 1) - bytes(512, 1)).toBe(4 * 19_584)
+})
+
+test("keys and values have a budget of their own", () => {
+  const plan = planMemory({ ...request, kvBudgetBytes: 2 * GiB })
+  expect(plan).toMatchObject({ fits: false, kvBytes: 3 * GiB, kvBudgetBytes: 2 * GiB })
+  expect(plan.largestContextTokens).toBe(21_760)
+  expect(planMemory({ ...request, kvBudgetBytes: 100 * GiB }).kvBudgetBytes).toBeLessThan(7 * GiB)
 })
 
 test("the packed size of a checkpoint that is not there yet follows from its config", () => {

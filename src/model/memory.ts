@@ -1,16 +1,12 @@
 // What a model needs of a machine: weights, keys and values, and one step's activations against the memory there is.
 // Works from the config alone, so that it can be asked before anything is downloaded. Knows no backend.
 
-import { pageTokens } from "../backend/backend.ts"
 import { tensorBytes } from "../weights/format.ts"
 import { formatOf } from "../weights/pack-plan.ts"
 import type { ModelConfig } from "./config.ts"
+import { planKv } from "./kv-plan.ts"
+import type { KvPlan, KvType } from "./kv-plan.ts"
 import { tensorSpecs } from "./tensors.ts"
-
-/** How keys and values are kept. */
-export type KvType = "f16" | "f32"
-
-const kvValueBytes = { f16: 2, f32: 4 } as const satisfies Record<KvType, number>
 
 export interface MemoryRequest {
   config: ModelConfig
@@ -20,6 +16,8 @@ export interface MemoryRequest {
   contextTokens: number
   sequences?: number
   kv?: KvType
+  /** Most bytes for keys and values; what weights and scratch leave where left out. */
+  kvBudgetBytes?: number
   /** Most rows of one step. */
   chunkTokens?: number
   availableBytes: number
@@ -34,30 +32,33 @@ export interface MemoryPlan {
   fits: boolean
   /** Longest context of the same number of sequences that fits; 0 where not even the weights do. */
   largestContextTokens: number
+  /** `f16` in place of an `auto` that fits in 16 bits. */
+  kv: KvType
+  /** Pages of 128 tokens by the way they are kept: T0 in 16 bits. */
+  tiers: KvPlan["tiers"]
+  kvBudgetBytes: number
 }
 
 export function planMemory(request: MemoryRequest): MemoryPlan {
   const { config, contextTokens, sequences = 1, kv = "f16", chunkTokens = 512, availableBytes } = request
   const weightBytes = request.weightBytes ?? packedBytes(config)
-  const pageBytes = sequences * pageTokens * kvTokenBytes(config, kv)
-  const kvBytes = Math.ceil(contextTokens / pageTokens) * pageBytes
   const scratchBytes = stepBytes(config, chunkTokens, sequences)
-  const totalBytes = weightBytes + kvBytes + scratchBytes
-  const pagesLeft = Math.max(0, Math.floor((availableBytes - weightBytes - scratchBytes) / pageBytes))
+  const left = Math.max(0, availableBytes - weightBytes - scratchBytes)
+  const kvBudgetBytes = Math.min(request.kvBudgetBytes ?? Infinity, left)
+  const kvPlan = planKv({ config, kv, contextTokens, sequences, chunkTokens, budgetBytes: kvBudgetBytes })
+  const totalBytes = weightBytes + kvPlan.bytes + scratchBytes
   return {
     weightBytes,
-    kvBytes,
+    kvBytes: kvPlan.bytes,
     scratchBytes,
     totalBytes,
     availableBytes,
-    fits: totalBytes <= availableBytes,
-    largestContextTokens: Math.min(pagesLeft * pageTokens, config.maxPositions),
+    fits: totalBytes <= availableBytes && kvPlan.bytes <= kvBudgetBytes,
+    largestContextTokens: kvPlan.largestContextTokens,
+    kv: kvPlan.kv,
+    tiers: kvPlan.tiers,
+    kvBudgetBytes,
   }
-}
-
-/** One token's keys and values in all layers. */
-export function kvTokenBytes({ layers, kvHeads, headDim }: ModelConfig, kv: KvType): number {
-  return layers * 2 * kvHeads * headDim * kvValueBytes[kv]
 }
 
 /** The packed tensors of a BF16 checkpoint, at about 4.5 bits per weight. */

@@ -6,6 +6,7 @@ import { parseConfig } from "./config.ts"
 import type { RawConfig } from "./config.ts"
 import { Qwen3Moe } from "./qwen3moe.ts"
 import { tensorSpecs } from "./tensors.ts"
+import type { QkNorms } from "./weights.ts"
 
 const raw: RawConfig = { ...aprilConfig, num_hidden_layers: 2, num_experts: 16, vocab_size: 100 }
 
@@ -54,6 +55,10 @@ class Scribe implements Backend {
     const id = this.#names.push(name.replace(/^model\.|\.weight$/g, "")) - 1
     return { id, experts: shape.length === 3 ? shape[0] : 1, rows: shape.at(-2) ?? 1, columns: shape.at(-1)! }
   }
+  vector(tensors: readonly PackedTensor[]): Weight {
+    return this.weight({ ...tensors[0], name: tensors.map(({ name }) => name.split(".").at(-2)).join("+") })
+  }
+  trimKv() {}
   kvCache(shape: KvShape) {
     return { id: 0, shape }
   }
@@ -108,9 +113,9 @@ class Scribe implements Backend {
   free() {}
 }
 
-function recorded(config: RawConfig): string[] {
+function recorded(config: RawConfig, norms?: QkNorms): string[] {
   const scribe = new Scribe()
-  const model = Qwen3Moe.load(scribe, packed(config))
+  const model = Qwen3Moe.load(scribe, packed(config), norms)
   model.kvCache(1)
   const logits = model.forward(batch)
   expect([logits.rows, logits.columns]).toEqual([1, 100])
@@ -150,10 +155,20 @@ test("probabilities of the chosen experts stay as they are where the config says
   expect(recorded({ ...raw, norm_topk_prob: false })).toContain("route layers.0.mlp.gate top 8 as is [3, 16]")
 })
 
+test("balanced norms are worked out from both", () => {
+  const lines = recorded(raw, "balanced")
+  expect(lines.filter((line) => line.startsWith("normRope"))).toEqual([
+    "normRope q_norm+k_norm [3, 4096]",
+    "normRope q_norm+k_norm [3, 512]",
+    "normRope q_norm+k_norm [3, 4096]",
+    "normRope q_norm+k_norm [3, 512]",
+  ])
+})
+
 test("the cache has the model's shape", () => {
   const model = Qwen3Moe.load(new Scribe(), packed())
   expect(() => model.forward(batch)).toThrow("forward before kvCache")
-  expect(model.kvCache(9).shape).toEqual({ layers: 2, pages: 9, kvHeads: 4, headDim: 128 })
+  expect(model.kvCache(9).shape).toEqual({ layers: 2, pages: 9, kvHeads: 4, headDim: 128, window: 1024 })
   expect(() => model.kvCache(9)).toThrow("already")
 })
 

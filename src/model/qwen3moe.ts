@@ -2,12 +2,13 @@
 // whatever backend there is; knows no text, requests or sampling, nor where the weights came from.
 
 import type { Backend, Batch, KvCache, Rope, Tensor } from "../backend/backend.ts"
+import { kvWindow } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { parseConfig } from "./config.ts"
 import type { ModelConfig } from "./config.ts"
 import { rotaryEmbedding } from "./rope.ts"
 import { loadWeights } from "./weights.ts"
-import type { ModelWeights, PackedSource } from "./weights.ts"
+import type { ModelWeights, PackedSource, QkNorms } from "./weights.ts"
 
 export class Qwen3Moe {
   readonly config: ModelConfig
@@ -23,16 +24,17 @@ export class Qwen3Moe {
     this.#rope = rotaryEmbedding(config)
   }
 
-  static load(backend: Backend, packed: PackedSource): Qwen3Moe {
+  /** With `balanced` norms keys lose less as codes; logits differ by rounding alone. */
+  static load(backend: Backend, packed: PackedSource, norms: QkNorms = "as stored"): Qwen3Moe {
     const config = parseConfig(packed.config)
-    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed))
+    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed, norms))
   }
 
   /** Makes the cache that all later steps read and write; there is one per model. */
-  kvCache(pages: number): KvCache {
+  kvCache(pages: number, window = kvWindow): KvCache {
     assert(!this.#kv, "the model has its KV cache already")
     const { layers, kvHeads, headDim } = this.config
-    return (this.#kv = this.backend.kvCache({ layers, pages, kvHeads, headDim }))
+    return (this.#kv = this.backend.kvCache({ layers, pages, kvHeads, headDim, window }))
   }
 
   /** Begins a step and records it; the logits [logitRows, vocab] can be read once the backend has run it. */

@@ -4,6 +4,7 @@
 import type { Backend, Experts, Weight } from "../backend/backend.ts"
 import { UserError } from "../util/errors.ts"
 import type { PackedTensor } from "../weights/format.ts"
+import { balance } from "./balance.ts"
 import type { ModelConfig, RawConfig } from "./config.ts"
 import { embeddingName, finalNormName, headName, layerNames, tensorSpecs } from "./tensors.ts"
 
@@ -42,10 +43,31 @@ export interface ModelWeights {
   head: Weight
 }
 
-export function loadWeights(backend: Backend, config: ModelConfig, source: PackedSource): ModelWeights {
+/** Norm weights of queries and keys: those of the file, or both evened out by `balance`. */
+export type QkNorms = "as stored" | "balanced"
+
+export function loadWeights(
+  backend: Backend,
+  config: ModelConfig,
+  source: PackedSource,
+  norms: QkNorms,
+): ModelWeights {
   const handles = new Map<string, Weight>()
   for (const { name, shape } of tensorSpecs(config))
     handles.set(name, backend.weight(tensorOf(source, name, shape)))
+  if (norms === "balanced")
+    for (let layer = 0; layer < config.layers; layer++) {
+      const { qNorm, kNorm } = layerNames(layer)
+      const pair = [qNorm, kNorm].map((name) => tensorOf(source, name, [config.headDim]))
+      handles.set(
+        qNorm,
+        backend.vector(pair, (q, k) => balance(q, k).map((s, i) => q[i] * s)),
+      )
+      handles.set(
+        kNorm,
+        backend.vector(pair, (q, k) => balance(q, k).map((s, i) => k[i] / s)),
+      )
+    }
   const weight = (name: string) => handles.get(name)!
   const embedding = weight(embeddingName)
   return {

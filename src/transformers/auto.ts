@@ -17,7 +17,8 @@ export interface PretrainedOptions extends Pick<LoadOptions, "onNotice" | "signa
   progress_callback?: ProgressCallback
 }
 
-export type PretrainedModelOptions = PretrainedOptions & Pick<LoadOptions, "backend" | "threads" | "context">
+export type PretrainedModelOptions = PretrainedOptions &
+  Pick<LoadOptions, "backend" | "threads" | "context" | "kv" | "kvBudget">
 
 export const AutoTokenizer = {
   /** From a packed file, folder, GGUF file or hub id; a hub's model is pulled whole, as its weights are needed next. */

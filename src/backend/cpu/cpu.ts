@@ -1,13 +1,22 @@
 // Step 5. The native backend: ops are recorded as numbers, `submit` hands them to the addon's own threads in one
 // call. Weights are mapped, never copied; the event loop is never blocked.
 
-import { statSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { UserError, assert, messageOf } from "../../util/errors.ts"
-import { formats, tensorBytes } from "../../weights/format.ts"
 import type { PackedTensor } from "../../weights/format.ts"
-import type { Backend, Batch, Experts, KvCache, KvShape, Rope, Routing, Tensor, Weight } from "../backend.ts"
-import { pageTokens } from "../backend.ts"
+import type {
+  Backend,
+  Batch,
+  CodedTier,
+  Experts,
+  KvCache,
+  KvShape,
+  Rope,
+  Routing,
+  Tensor,
+  Weight,
+} from "../backend.ts"
+import { kvWindow, pageTokens } from "../backend.ts"
 import {
   checkAddLinear,
   checkAttend,
@@ -25,6 +34,7 @@ import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
 import type { OpName } from "./plan.ts"
+import { Weights } from "./weights.ts"
 
 export interface CpuOptions {
   /** All cores where left out. */
@@ -63,9 +73,8 @@ export class CpuBackend implements Backend {
   readonly threads: number
   #addon: Addon
   #engine: NativeEngine
-  #files = new Map<string, { file: number; bytes: number }>()
+  #weights: Weights
   #ropes = new WeakMap<Rope, number>()
-  #formats: string[] = [] // by weight
   #plan = new Plan()
   #batch: Batch | undefined
   #inputs: { tensor: Tensor; values: Float32Array }[] = []
@@ -78,37 +87,15 @@ export class CpuBackend implements Backend {
     this.#engine = engine
     this.threads = threads
     this.device = addon.isa(engine)
+    this.#weights = new Weights(addon, engine)
   }
 
   weight(tensor: PackedTensor): Weight {
-    const [columns = 1, rows = 1, experts = 1] = tensor.shape.toReversed()
-    const plain = tensor.format === "f32" || tensor.format === "f16" || tensor.format === "bf16"
-    if (plain && columns % 16 !== 0)
-      throw new UserError(
-        "unsupported",
-        `${tensor.name} has ${columns} columns in ${tensor.format}; the cpu backend needs a multiple of 16: use --backend reference`,
-      )
-    const format = formats.indexOf(tensor.format)
-    const file = this.#file(tensor)
-    const id = this.#addon.weight(this.#engine, file, tensor.offset, format, experts, rows, columns)
-    this.#formats[id] = tensor.format
-    return { id, experts, rows, columns }
+    return this.#weights.map(tensor)
   }
 
-  /** The mapping that holds a tensor; a file that has grown since is mapped again. */
-  #file({ name, path, offset, format, shape }: PackedTensor): number {
-    const end = offset + tensorBytes(format, shape)
-    const known = this.#files.get(path)
-    if (known && end <= known.bytes) return known.file
-    try {
-      const mapped = { file: this.#addon.mapFile(this.#engine, path), bytes: statSync(path).size }
-      if (end > mapped.bytes)
-        throw new Error(`${name} ends at byte ${end} of ${mapped.bytes}: the file is cut short`)
-      this.#files.set(path, mapped)
-      return mapped.file
-    } catch (error) {
-      throw new UserError("bad-file", `${path}: ${messageOf(error)}`)
-    }
+  vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight {
+    return this.#weights.vector(tensors, compute)
   }
 
   kvCache(shape: KvShape): KvCache {
@@ -117,13 +104,18 @@ export class CpuBackend implements Backend {
         "unsupported",
         `head_dim is ${shape.headDim}; the cpu backend has kernels for 32, 64 and 128: use --backend reference`,
       )
-    const id = this.#addon.kv(this.#engine, shape.layers, shape.pages, shape.kvHeads, shape.headDim)
+    const { layers, pages, kvHeads, headDim, window = kvWindow } = shape
+    const id = this.#addon.kv(this.#engine, layers, pages, kvHeads, headDim, window)
     if (id < 0)
       throw new UserError(
         "out-of-memory",
-        `no address space for a cache of ${shape.pages * pageTokens} tokens: ask for a shorter --context`,
+        `no address space for a cache of ${pages * pageTokens} tokens: ask for a shorter --context`,
       )
     return { id, shape }
+  }
+
+  trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
+    this.#addon.trim(this.#engine, kv.id, page, keep === "nothing" ? 0 : keep)
   }
 
   begin(batch: Batch): void {
@@ -161,10 +153,6 @@ export class CpuBackend implements Backend {
     for (const tensor of tensors) assert(this.#plan.owns(tensor), `${op} uses a tensor of an earlier step`)
   }
 
-  #checkVector(weight: Weight): void {
-    assert(this.#formats[weight.id] === "f32", `a norm weight in ${this.#formats[weight.id]}, not f32`)
-  }
-
   embed(table: Weight): Tensor {
     const batch = this.#recorded()
     checkEmbed(table, batch)
@@ -173,7 +161,7 @@ export class CpuBackend implements Backend {
 
   rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor {
     checkNorm(x, weight)
-    this.#checkVector(weight)
+    this.#weights.checkVector(weight)
     return this.#make("rmsNorm", x.rows, x.columns, [x], x.id, weight.id, bitsOf(epsilon))
   }
 
@@ -200,7 +188,7 @@ export class CpuBackend implements Backend {
 
   normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void {
     checkNormRope(x, weight, rope, this.#recorded())
-    this.#checkVector(weight)
+    this.#weights.checkVector(weight)
     let id = this.#ropes.get(rope)
     if (id === undefined) {
       id = this.#addon.rope(this.#engine, rope.frequencies, rope.scale)
@@ -245,10 +233,22 @@ export class CpuBackend implements Backend {
     if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
     const { offsets, overwritten } = this.#plan.place()
     const { rows, columns } = this.#plan.shapes()
-    const { sequences, pages } = flatten(batch)
+    const { sequences, pages, tiers } = flatten(batch)
     const { ids, positions, slots, logitRows } = batch
     const ops = this.#plan.ops()
-    const args = [ops, ids, positions, slots, pages, logitRows, sequences, rows, columns, offsets] as const
+    const args = [
+      ops,
+      ids,
+      positions,
+      slots,
+      pages,
+      tiers,
+      logitRows,
+      sequences,
+      rows,
+      columns,
+      offsets,
+    ] as const
     if (!this.#addon.prepare(this.#engine, ...args))
       throw new UserError(
         "out-of-memory",

@@ -23,7 +23,16 @@ export interface Addon {
     columns: number,
   ): number
   rope(engine: NativeEngine, frequencies: Float32Array, scale: number): number
-  kv(engine: NativeEngine, layers: number, pages: number, kvHeads: number, headDim: number): number
+  vector(engine: NativeEngine, values: Float32Array): number
+  kv(
+    engine: NativeEngine,
+    layers: number,
+    pages: number,
+    kvHeads: number,
+    headDim: number,
+    window: number,
+  ): number
+  trim(engine: NativeEngine, kv: number, page: number, tier: number): void
   prepare(
     engine: NativeEngine,
     ops: Int32Array,
@@ -31,6 +40,7 @@ export interface Addon {
     positions: Int32Array,
     slots: Int32Array,
     pages: Int32Array,
+    tiers: Int32Array,
     logitRows: Int32Array,
     sequences: Int32Array,
     rows: Int32Array,

@@ -116,13 +116,21 @@ function sizeOf({ rows, columns }: Tensor): number {
   return Math.ceil((rows * columns * 4) / alignment) * alignment
 }
 
-/** The batch's sequences as native/engine.h takes them: four numbers each, and all their pages in one list. */
-export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array } {
+/** The batch's sequences as native/engine.h takes them: four numbers each, and all their pages in one list, with their tiers. */
+export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array; tiers: Int32Array } {
   const pages: number[] = []
+  const tiers: number[] = []
   const sequences = batch.sequences.flatMap((sequence) => {
     const from = pages.length
-    for (const page of sequence.pages) pages.push(page)
+    for (const [i, page] of sequence.pages.entries()) {
+      pages.push(page)
+      tiers.push(sequence.tiers?.[i] ?? 0)
+    }
     return [sequence.firstRow, sequence.numTokens, sequence.contextTokens, from]
   })
-  return { sequences: Int32Array.from(sequences), pages: Int32Array.from(pages) }
+  return {
+    sequences: Int32Array.from(sequences),
+    pages: Int32Array.from(pages),
+    tiers: Int32Array.from(tiers),
+  }
 }

@@ -3,7 +3,7 @@
 
 import type { Rope } from "../backend.ts"
 import type { Work } from "./run.ts"
-import type { PackedMatrix } from "./weights.ts"
+import type { DecodedMatrix } from "./weights.ts"
 
 /** Row-major [rows, columns]. */
 export interface Matrix {
@@ -22,14 +22,14 @@ export function dot(a: Float32Array, b: Float32Array): number {
   return sum
 }
 
-export function* embed(out: Matrix, table: PackedMatrix, ids: Int32Array): Work {
+export function* embed(out: Matrix, table: DecodedMatrix, ids: Int32Array): Work {
   for (let row = 0; row < out.rows; row++) {
     rowOf(out, row).set(table.row(0, ids[row]))
     yield
   }
 }
 
-export function* addLinear(y: Matrix, x: Matrix, weight: PackedMatrix): Work {
+export function* addLinear(y: Matrix, x: Matrix, weight: DecodedMatrix): Work {
   for (let column = 0; column < weight.rows; column++) {
     const w = weight.row(0, column)
     for (let row = 0; row < x.rows; row++) y.values[row * y.columns + column] += dot(rowOf(x, row), w)
@@ -37,7 +37,7 @@ export function* addLinear(y: Matrix, x: Matrix, weight: PackedMatrix): Work {
   }
 }
 
-export function* rmsNorm(out: Matrix, x: Matrix, weight: PackedMatrix, epsilon: number): Work {
+export function* rmsNorm(out: Matrix, x: Matrix, weight: DecodedMatrix, epsilon: number): Work {
   const w = weight.row(0, 0)
   for (let row = 0; row < x.rows; row++) {
     const from = rowOf(x, row)
@@ -51,7 +51,7 @@ export function* rmsNorm(out: Matrix, x: Matrix, weight: PackedMatrix, epsilon: 
 /** In place, head by head. */
 export function* normRope(
   x: Matrix,
-  weight: PackedMatrix,
+  weight: DecodedMatrix,
   rope: Rope,
   epsilon: number,
   positions: Int32Array,

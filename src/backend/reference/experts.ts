@@ -4,7 +4,7 @@ import { softmax } from "./attention.ts"
 import { dot, rowOf } from "./dense.ts"
 import type { Matrix } from "./dense.ts"
 import type { Work } from "./run.ts"
-import type { PackedMatrix } from "./weights.ts"
+import type { DecodedMatrix } from "./weights.ts"
 
 /** Both [rows, topK], the likeliest expert first. */
 export interface Routes {
@@ -14,12 +14,12 @@ export interface Routes {
 }
 
 export interface ExpertMatrices {
-  readonly gate: PackedMatrix
-  readonly up: PackedMatrix
-  readonly down: PackedMatrix
+  readonly gate: DecodedMatrix
+  readonly up: DecodedMatrix
+  readonly down: DecodedMatrix
 }
 
-export function* route(out: Routes, x: Matrix, router: PackedMatrix, normalise: boolean): Work {
+export function* route(out: Routes, x: Matrix, router: DecodedMatrix, normalise: boolean): Work {
   for (let row = 0; row < x.rows; row++) {
     const p = Float64Array.from({ length: router.rows }, (_, e) => dot(rowOf(x, row), router.row(0, e)))
     softmax(p)

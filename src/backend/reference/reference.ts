@@ -3,22 +3,35 @@
 
 import { assert } from "../../util/errors.ts"
 import type { PackedTensor } from "../../weights/format.ts"
-import type { Backend, Batch, Experts, KvCache, KvShape, Rope, Routing, Tensor, Weight } from "../backend.ts"
+import type {
+  Backend,
+  Batch,
+  CodedTier,
+  Experts,
+  KvCache,
+  KvShape,
+  Rope,
+  Routing,
+  Tensor,
+  Weight,
+} from "../backend.ts"
 import * as check from "../checks.ts"
 import * as attention from "./attention.ts"
 import * as dense from "./dense.ts"
 import * as experts from "./experts.ts"
+import { KvPages } from "./kv-pages.ts"
 import { runAll } from "./run.ts"
 import type { Work } from "./run.ts"
-import { DecodedRows, PackedMatrix } from "./weights.ts"
+import { DecodedRows, PackedMatrix, Vector } from "./weights.ts"
+import type { DecodedMatrix } from "./weights.ts"
 
 export class ReferenceBackend implements Backend {
   readonly name = "reference"
   readonly device = "JavaScript"
   readonly threads = 1
   readonly #decoded = new DecodedRows()
-  readonly #weights: PackedMatrix[] = []
-  readonly #caches: attention.KvPages[] = []
+  readonly #weights: DecodedMatrix[] = []
+  readonly #caches: KvPages[] = []
   /** What lives until the next `begin`. Ids are never used twice, so that a stale one is found out. */
   readonly #tensors = new Map<number, dense.Matrix>()
   readonly #routings = new Map<number, experts.Routes>()
@@ -27,13 +40,25 @@ export class ReferenceBackend implements Backend {
   #batch: Batch | undefined
 
   weight(tensor: PackedTensor): Weight {
-    const matrix = new PackedMatrix(tensor, this.#decoded)
+    return this.#add(new PackedMatrix(tensor, this.#decoded))
+  }
+
+  vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight {
+    const values = tensors.map((tensor) => new PackedMatrix(tensor, this.#decoded).row(0, 0))
+    return this.#add(new Vector(compute(...values)))
+  }
+
+  #add(matrix: DecodedMatrix): Weight {
     const id = this.#weights.push(matrix) - 1
     return { id, experts: matrix.experts, rows: matrix.rows, columns: matrix.columns }
   }
 
   kvCache(shape: KvShape): KvCache {
-    return { id: this.#caches.push(new attention.KvPages(shape)) - 1, shape }
+    return { id: this.#caches.push(new KvPages(shape)) - 1, shape }
+  }
+
+  trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
+    this.#pages(kv).trim(page, keep)
   }
 
   begin(batch: Batch): void {
@@ -81,7 +106,8 @@ export class ReferenceBackend implements Backend {
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void {
     const batch = this.#step()
     check.checkStoreKv(kv, layer, k, v, batch)
-    this.#ops.push(attention.storeKv(this.#pages(kv), layer, this.#matrix(k), this.#matrix(v), batch.slots))
+    const [keys, values] = [this.#matrix(k), this.#matrix(v)]
+    this.#ops.push(attention.storeKv(this.#pages(kv), layer, keys, values, batch.slots, batch.sequences))
   }
 
   attend(q: Tensor, kv: KvCache, layer: number): Tensor {
@@ -168,13 +194,13 @@ export class ReferenceBackend implements Backend {
     return matrix
   }
 
-  #weight(weight: Weight): PackedMatrix {
+  #weight(weight: Weight): DecodedMatrix {
     const matrix = this.#weights[weight.id]
     assert(matrix, `no weight ${weight.id}`)
     return matrix
   }
 
-  #pages(kv: KvCache): attention.KvPages {
+  #pages(kv: KvCache): KvPages {
     const pages = this.#caches[kv.id]
     assert(pages, `no KV cache ${kv.id}`)
     return pages

@@ -27,7 +27,33 @@ export class DecodedRows {
   }
 }
 
-export class PackedMatrix {
+/** A weight whose rows can be asked for one by one. */
+export interface DecodedMatrix {
+  readonly experts: number
+  readonly rows: number
+  readonly columns: number
+  /** One row as float32 [columns]; not to be written to. */
+  row(expert: number, row: number): Float32Array
+}
+
+/** One row that is no tensor of a file. */
+export class Vector implements DecodedMatrix {
+  readonly experts = 1
+  readonly rows = 1
+  readonly columns: number
+  readonly #values: Float32Array
+
+  constructor(values: Float32Array) {
+    this.columns = values.length
+    this.#values = values
+  }
+
+  row(): Float32Array {
+    return this.#values
+  }
+}
+
+export class PackedMatrix implements DecodedMatrix {
   readonly experts: number
   readonly rows: number
   readonly columns: number
@@ -51,7 +77,6 @@ export class PackedMatrix {
     this.#kept = kept
   }
 
-  /** One row as float32 [columns]; not to be written to. */
   row(expert: number, row: number): Float32Array {
     const inPanel = row % panelRows
     const panelsPerMatrix = Math.ceil(this.rows / panelRows)

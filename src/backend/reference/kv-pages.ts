@@ -1,0 +1,117 @@
+// Step 5, reference backend. Keys and values in pages of 128 tokens: float32 as they come, and the codes of full pages.
+// Knows pages and places in them; never who owns a page.
+
+import { assert } from "../../util/errors.ts"
+import { kvWindow, pageTokens } from "../backend.ts"
+import type { CodedTier, KvShape } from "../backend.ts"
+import { decodePage, demotePage, encodePage } from "./page-codec.ts"
+import type { Part } from "./planes.ts"
+
+interface Page {
+  /** [layers, 2 (key, value), pageTokens, kvHeads * headDim] */
+  exact: Float32Array | undefined
+  /** By layer and head. */
+  codes: Map<number, Codes>
+}
+
+interface Codes {
+  tier: CodedTier
+  bytes: Uint8Array
+  /** Decoded once, for all queries. */
+  rows: { key: Float64Array; value: Float64Array } | undefined
+}
+
+/** One head's keys or values in a page: token `t` begins at `start + t * stride`. */
+export interface Rows {
+  values: Float32Array | Float64Array
+  start: number
+  stride: number
+  /** What is read from codes is rotated. */
+  space: "plain" | "rotated"
+}
+
+export class KvPages {
+  readonly shape: KvShape
+  readonly window: number
+  readonly #columns: number
+  readonly #pages: (Page | undefined)[]
+
+  constructor(shape: KvShape) {
+    this.shape = shape
+    this.window = shape.window ?? kvWindow
+    this.#columns = shape.kvHeads * shape.headDim
+    this.#pages = new Array<Page | undefined>(shape.pages)
+  }
+
+  write(layer: number, slot: number, k: Float32Array, v: Float32Array): void {
+    const place = slot % pageTokens
+    const page = (this.#pages[(slot - place) / pageTokens] ??= { exact: undefined, codes: new Map() })
+    page.exact ??= new Float32Array(this.shape.layers * 2 * pageTokens * this.#columns)
+    page.exact.set(k, this.#start(layer, "key", place))
+    page.exact.set(v, this.#start(layer, "value", place))
+  }
+
+  /** Makes the codes of one head of a full page. */
+  encode(number: number, layer: number, kvHead: number, tier: CodedTier): void {
+    const { headDim } = this.shape
+    const [keys, values] = (["key", "value"] as const).map((part) => {
+      const { values, start, stride } = this.exact(number, layer, kvHead, part)
+      const rows = new Float32Array(pageTokens * headDim)
+      for (let t = 0; t < pageTokens; t++)
+        rows.set(values.subarray(start + t * stride, start + t * stride + headDim), t * headDim)
+      return rows
+    })
+    const bytes = encodePage(keys, values, headDim, tier)
+    this.#page(number).codes.set(this.#head(layer, kvHead), { tier, bytes, rows: undefined })
+  }
+
+  exact(number: number, layer: number, kvHead: number, part: Part): Rows {
+    const { exact } = this.#page(number)
+    assert(exact, `page ${number} is read in full after it was trimmed`)
+    const start = this.#start(layer, part, 0) + kvHead * this.shape.headDim
+    return { values: exact, start, stride: this.#columns, space: "plain" }
+  }
+
+  coded(number: number, layer: number, kvHead: number, part: Part, tier: CodedTier): Rows {
+    const { headDim } = this.shape
+    const codes = this.#page(number).codes.get(this.#head(layer, kvHead))
+    assert(codes?.tier === tier, `page ${number} has codes of T${codes?.tier}, not T${tier}`)
+    if (!codes.rows) {
+      const { keys, values } = decodePage(codes.bytes, headDim, tier)
+      codes.rows = { key: keys, value: values }
+    }
+    return { values: codes.rows[part], start: 0, stride: headDim, space: "rotated" }
+  }
+
+  trim(number: number, keep: CodedTier | "nothing"): void {
+    if (keep === "nothing") {
+      this.#pages[number] = undefined
+      return
+    }
+    const page = this.#page(number)
+    page.exact = undefined
+    for (const [head, { tier, bytes }] of page.codes) {
+      assert(keep >= tier, `page ${number} has codes of T${tier}, not T${keep}`)
+      page.codes.set(head, {
+        tier: keep,
+        bytes: demotePage(bytes, this.shape.headDim, keep),
+        rows: undefined,
+      })
+    }
+  }
+
+  #page(number: number): Page {
+    const page = this.#pages[number]
+    assert(page, `page ${number} is read before it was written`)
+    return page
+  }
+
+  #head(layer: number, kvHead: number): number {
+    return layer * this.shape.kvHeads + kvHead
+  }
+
+  /** Where a token's key or value begins in its page. */
+  #start(layer: number, part: Part, place: number): number {
+    return ((layer * 2 + (part === "key" ? 0 : 1)) * pageTokens + place) * this.#columns
+  }
+}

@@ -1,0 +1,122 @@
+// Step 4. How each KV page is kept, and the bytes that makes: in 16 bits while a window may touch it, then by its tier,
+// and by lower tiers, oldest pages first, when there are more bytes than the budget. Knows page numbers; never ids.
+
+import { kvTiers, kvWindow } from "../backend/backend.ts"
+import type { CodedTier, KvTier } from "../backend/backend.ts"
+import type { KvUsage } from "../types.ts"
+
+/** How a cache is kept. */
+export interface KvPolicy {
+  /** Of a full page, once no window touches it; T0 keeps everything in 16 bits. */
+  tier: KvTier
+  /** The lowest that pages are demoted to when bytes run out. */
+  floor: KvTier
+  /** For the pages of all sequences. */
+  budgetBytes: number
+  /** Tokens up to a query that are always read in 16 bits. */
+  window: number
+}
+
+export const plainPolicy: KvPolicy = { tier: 0, floor: 0, budgetBytes: Infinity, window: kvWindow }
+
+export interface TiersOptions extends KvPolicy {
+  /** Pages in all. */
+  count: number
+  /** Of one page in all layers, by tier. */
+  pageBytes: readonly number[]
+  /** Tells the backend what need not be held any more. */
+  trim: (page: number, keep: CodedTier | "nothing") => void
+}
+
+export class Tiers {
+  readonly policy: KvPolicy
+  readonly pageBytes: readonly number[]
+  readonly #trim: TiersOptions["trim"]
+  /** [count] */
+  readonly #tiers: Uint8Array
+  /** [count] What a page holds now, one of `held`. */
+  readonly #held: Uint8Array
+  /** [count] When the page was taken, as a count of all that were. */
+  readonly #born: Float64Array
+  #numBorn = 0
+  #bytes = 0
+
+  constructor({ count, pageBytes, trim, ...policy }: TiersOptions) {
+    this.policy = policy
+    this.pageBytes = pageBytes
+    this.#trim = trim
+    this.#tiers = new Uint8Array(count)
+    this.#held = new Uint8Array(count)
+    this.#born = new Float64Array(count)
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get overBudget(): boolean {
+    return this.#bytes > this.policy.budgetBytes
+  }
+
+  /** A page is taken: pinned ones stay in 16 bits. */
+  begin(page: number, kind: "pinned" | "plain"): void {
+    this.#born[page] = this.#numBorn++
+    this.#set(page, kind === "pinned" ? 0 : this.policy.tier, held.exact)
+  }
+
+  end(page: number): void {
+    this.#set(page, 0, held.nothing)
+    if (this.policy.tier !== 0) this.#trim(page, "nothing")
+  }
+
+  /** No query will have the page in its window again: its 16-bit values go, unless it is pinned. */
+  leaveWindow(page: number): void {
+    const tier = this.of(page)
+    if (tier === 0) return
+    this.#set(page, tier, held.codes)
+    this.#trim(page, tier)
+  }
+
+  /** Lowers the oldest quarter of the pages that can be by one tier; false where none can. */
+  demote(): boolean {
+    const pages = [...this.#held.keys()].filter(
+      (page) => this.#held[page] === held.codes && this.#tiers[page] < this.policy.floor,
+    )
+    pages.sort((a, b) => this.#born[a] - this.#born[b])
+    for (const page of pages.slice(0, Math.ceil(pages.length / 4))) {
+      const lower = (this.of(page) + 1) as CodedTier // below the floor, which is one
+      this.#set(page, lower, held.codes)
+      this.#trim(page, lower)
+    }
+    return pages.length > 0
+  }
+
+  of(page: number): KvTier {
+    return this.#tiers[page] as KvTier // only tiers are ever stored
+  }
+
+  /** What these pages are kept by, and in how many bytes; a page in a window is kept in 16 bits. */
+  usage(pages: Int32Array): KvUsage {
+    const usage: KvUsage = { tiers: { T0: 0, T1: 0, T2: 0, T3: 0 }, bytes: 0, savedBytes: 0 }
+    for (const page of pages) {
+      usage.tiers[kvTiers[this.#held[page] === held.codes ? this.#tiers[page] : 0].name]++
+      usage.bytes += this.#bytesOf(page)
+      usage.savedBytes += this.pageBytes[0] - this.#bytesOf(page)
+    }
+    return usage
+  }
+
+  #set(page: number, tier: KvTier, what: number): void {
+    this.#bytes -= this.#bytesOf(page)
+    this.#tiers[page] = tier
+    this.#held[page] = what
+    this.#bytes += this.#bytesOf(page)
+  }
+
+  #bytesOf(page: number): number {
+    if (this.#held[page] === held.nothing) return 0
+    return this.pageBytes[this.#held[page] === held.codes ? this.#tiers[page] : 0]
+  }
+}
+
+const held = { nothing: 0, exact: 1, codes: 2 } as const
