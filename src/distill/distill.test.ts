@@ -9,6 +9,8 @@ import { UserError } from "../util/errors.ts"
 import { distill } from "./distill.ts"
 import type { DistilOptions, DistilProgress, DistilResult } from "./distill.ts"
 import type { Products } from "./train/ops.ts"
+import { RunFolder } from "./run-folder.ts"
+import { Trainer } from "./train/trainer.ts"
 import { openOps } from "./workbench.ts"
 
 const file = "recipes/smoke.json"
@@ -49,7 +51,7 @@ describe("a run", () => {
       onProgress: (progress) => phases.add(progress.phase),
     })
     expect(state).toBe("finished")
-    expect([...phases]).toEqual(["tokenizer", "training", "evaluation", "sampling", "export"])
+    expect([...phases]).toEqual(["tokenizer", "training", "sampling", "evaluation", "export"])
     expect(models.map(({ name, results }) => [name, results.length])).toEqual([
       ["teacher", 2],
       ["student", 2],
@@ -68,6 +70,22 @@ describe("a run", () => {
     } finally {
       await llm.free()
     }
+  })
+
+  test("with a base begins teacher and student as it ended", async () => {
+    const traces = { kind: "traces", tokens: 2048, batchTokens: 1024, tasks: { "sum-and-difference": 1 } }
+    const recipe = JSON.stringify({
+      ...(JSON.parse(tinyRecipe()) as object),
+      stages: [
+        { ...traces, model: "base", learningRate: 0.003 },
+        { ...traces, model: "student", learningRate: 0 },
+      ],
+    })
+    expect((await run("based", { recipe })).models.map(({ name }) => name)).toEqual(["base", "student"])
+    const trained = RunFolder.open(join(folder, "based"), recipe)
+    const ops = await openOps({ threads: 1, products: "f32" })
+    const values = (name: string) => Trainer.load(trained.checkpointOf(name) ?? "", { ops }).parameters.values
+    expect(values("student")).toEqual(values("base"))
   })
 
   test("that is stopped after every few steps ends with the same bits", async () => {

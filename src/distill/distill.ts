@@ -60,14 +60,13 @@ export async function distill(options: DistilOptions): Promise<DistilResult> {
   const { size, encode } = await openTokenizer(folder, recipe)
   const workbench = new Workbench({ ...options, recipe, folder, ops, tokenizerSize: size })
   const run: Run = { options, recipe, folder, ops, workbench }
-  const models: ModelResult[] = []
-  for (const trainee of trainees) {
-    const training = { folder, workbench, checkpointMinutes: recipe.checkpointMinutes, ...listeners(options) }
-    const surroundings = { problems, encode, signal: options.signal }
+  const training = { folder, workbench, checkpointMinutes: recipe.checkpointMinutes, ...listeners(options) }
+  const surroundings = { problems, encode, signal: options.signal }
+  for (const trainee of trainees)
     if ((await train(trainee, { ...training, surroundings })) === "stopped")
-      return { state: "stopped", models, comparisons: [] }
-    models.push(await resultOf(run, trainee))
-  }
+      return { state: "stopped", models: [], comparisons: [] }
+  const models: ModelResult[] = []
+  for (const trainee of trainees) models.push(await resultOf(run, trainee))
   return finish(run, models)
 }
 

@@ -10,7 +10,8 @@ import type { Products } from "./train/ops.ts"
 import type { RecallOptions } from "./world/talk/recall.ts"
 import { taskNames } from "./world/world.ts"
 
-export type Role = "teacher" | "student"
+/** Teacher and student begin as the base, where there is one: it has the student's shape. */
+export type Role = "base" | "teacher" | "student"
 /** How long a stage lasts: a number of tokens makes it repeatable, minutes make it comparable. */
 export type Budget = { readonly tokens: number } | { readonly minutes: number }
 
@@ -98,7 +99,7 @@ export interface Recipe {
   readonly seed: number
   readonly tokenizer: { readonly vocabulary: number; readonly problems: number }
   /** config.json of each, without the vocabulary's size. */
-  readonly models: Readonly<Record<Role, RawConfig>>
+  readonly models: Readonly<Record<Exclude<Role, "base">, RawConfig>>
   readonly stages: readonly Stage[]
   /** Several ways to train a student, each with every seed, after the stages. */
   readonly arms?: {
@@ -174,7 +175,7 @@ function readArms(fields: Fields): NonNullable<Recipe["arms"]> {
 function readStage(fields: Fields): Stage {
   const kind = fields.choice("kind", ["traces", "off-policy", "on-policy"])
   const base: StageBase = {
-    model: fields.choice("model", ["teacher", "student"]),
+    model: fields.choice("model", ["base", "teacher", "student"]),
     budget: readBudget(fields),
     batchTokens: fields.whole("batchTokens", { least: 16, most: 1 << 20 }),
     learningRate: fields.number("learningRate", { least: 0, most: 1 }),
@@ -182,8 +183,8 @@ function readStage(fields: Fields): Stage {
     finalRate: fields.number("finalRate", { least: 0, most: 1, otherwise: 0.1 }),
     mix: readMix(fields),
   }
-  if (kind !== "traces" && base.model === "teacher")
-    throw fields.refuse("model", '"student": the teacher has no teacher')
+  if (kind !== "traces" && base.model !== "student")
+    throw fields.refuse("model", `"student": the ${base.model} has no teacher`)
   const stage = { traces: readTraces, "off-policy": readOffPolicy, "on-policy": readOnPolicy }[kind](
     fields,
     base,

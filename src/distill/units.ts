@@ -24,20 +24,22 @@ export interface Unit {
   readonly seed: number
 }
 
-/** Teacher, student, and the students of the arms; those without stages are not trained. */
+const seeds = { teacher: 0, student: 1, arms: 2, base: 3 }
+
+/** Base, teacher, student, and the students of the arms; those without stages are not trained. */
 export function traineesOf(recipe: Recipe): Trainee[] {
-  const main = (["teacher", "student"] as const).map((role, i) => {
+  const main = (["base", "teacher", "student"] as const).map((role) => {
     const stages = recipe.stages.filter(({ model }) => model === role)
-    return { name: role, role, seed: seedOf(recipe.seed, i), stages }
+    return { name: role, role, seed: seedOf(recipe.seed, seeds[role]), stages }
   })
-  const { seeds, ways } = recipe.arms ?? { seeds: [], ways: {} }
-  const arms = seeds.flatMap((seed) =>
+  const { seeds: armSeeds, ways } = recipe.arms ?? { seeds: [], ways: {} }
+  const arms = armSeeds.flatMap((seed) =>
     Object.entries(ways).map(([way, stages]) => {
       const name = `${way.replace(/\W+/g, "-")}-seed-${seed}`
       return {
         name,
         role: "student" as const,
-        seed: seedOf(recipe.seed, 2, seed),
+        seed: seedOf(recipe.seed, seeds.arms, seed),
         stages,
         arm: { way, seed },
       }

@@ -39,14 +39,19 @@ export class Workbench {
     const { recipe, tokenizerSize } = this.#options
     const vocab = vocabStep * Math.ceil(tokenizerSize / vocabStep)
     const fixed = { model_type: "qwen3_moe", architectures: ["Qwen3MoeForCausalLM"], vocab_size: vocab }
-    return parseConfig({ ...recipe.models[role], ...fixed })
+    return parseConfig({ ...recipe.models[role === "base" ? "student" : role], ...fixed })
   }
 
-  /** As its latest checkpoint has it, or new. */
+  /** As its latest checkpoint has it; else as the base's, or new. */
   trainerOf({ name, role, seed }: Trainee): Trainer {
     const { folder, ops } = this.#options
     const checkpoint = folder.checkpointOf(name)
-    return checkpoint ? Trainer.load(checkpoint, { ops }) : Trainer.create(this.configOf(role), { seed, ops })
+    if (checkpoint) return Trainer.load(checkpoint, { ops })
+    const options = { seed, ops }
+    const hasBase = folder.checkpointOf("base") !== undefined
+    return hasBase
+      ? Trainer.grow(this.finished("base"), this.configOf(role), options)
+      : Trainer.create(this.configOf(role), options)
   }
 
   /** The model of a finished trainee, whose checkpoint is there. */

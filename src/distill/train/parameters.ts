@@ -57,15 +57,36 @@ export class Parameters {
    */
   initialise(config: ModelConfig, seed: number): void {
     const random = Random.seeded(seed)
-    for (const { name, shape, role } of this.specs) {
+    for (const spec of this.specs) {
+      const { name, shape, role } = spec
       const values = this.value(name)
-      const writes = /\b(o_proj|down_proj)\b/.test(name) ? Math.sqrt(2 * config.layers) : 1
-      const spread = Math.sqrt(2 / (5 * shape[shape.length - 1])) / writes
+      const writers = writes(spec) ? 2 * config.layers : 1
+      const spread = Math.sqrt(2 / (5 * shape[shape.length - 1] * writers))
       if (role === "vector") values.fill(1)
       else fillNormal(values, role === "embedding" ? 0.08 : spread, random)
     }
   }
+
+  /** Takes those of a model that differs in its number of layers only; what writes in the others becomes zero. */
+  grow(smaller: Parameters): void {
+    const known = new Map(smaller.specs.map((spec) => [spec.name, spec]))
+    for (const spec of this.specs) {
+      const values = this.value(spec.name)
+      const given = known.get(spec.name)
+      if (given) {
+        assert(size(given) === size(spec), `${spec.name} of another size`)
+        values.set(smaller.value(spec.name))
+      } else if (writes(spec)) values.fill(0)
+    }
+    assert(
+      [...known.keys()].every((name) => this.#offsets.has(name)),
+      "fewer layers than there were",
+    )
+  }
 }
+
+/** To the residual stream. */
+const writes = ({ name }: TensorSpec) => /\b(o_proj|down_proj)\b/.test(name)
 
 /** Box and Muller 1958. */
 function fillNormal(values: Values, deviation: number, random: Random): void {

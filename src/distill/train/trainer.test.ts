@@ -77,6 +77,19 @@ test("a gradient that is not finite ends training with a word on what to do", ()
   expect(() => trainer.step(batch, options)).toThrow(/training diverged in step 1.*lower the learning rate/)
 })
 
+test("a model that grew computes what the smaller one does, and its new layers learn", () => {
+  const smaller = Trainer.create(tinyConfig, { seed: 7, ops })
+  smaller.step(batches[0], options)
+  const config = { ...tinyConfig, layers: tinyConfig.layers + 2 }
+  const grown = Trainer.grow(smaller, config, { seed: 8, ops })
+  expect(grown.logits(batches[1])).toEqual(smaller.logits(batches[1]))
+  const name = `model.layers.${tinyConfig.layers}.self_attn.o_proj.weight`
+  expect(Math.max(...grown.parameters.value(name).map(Math.abs))).toBe(0)
+  grown.step(batches[1], options)
+  expect(Math.max(...grown.parameters.value(name).map(Math.abs))).toBeGreaterThan(0)
+  expect(() => Trainer.grow(grown, tinyConfig, { seed: 8, ops })).toThrow(/fewer layers/)
+})
+
 /** Logits of the inference engine's reference backend for one sequence. */
 async function engineLogits(folder: string, ids: Int32Array): Promise<Float32Array> {
   const checkpoint = await openCheckpoint(folder)

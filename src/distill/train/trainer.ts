@@ -54,6 +54,16 @@ export class Trainer {
     return trainer
   }
 
+  /**
+   * A new trainer that computes what `smaller` does: its parameters, and layers above them that add nothing yet, since
+   * what they write to the residual stream is zero (LLaMA Pro, Wu et al. 2024).
+   */
+  static grow(smaller: Trainer, config: ModelConfig, options: CreateOptions): Trainer {
+    const trainer = Trainer.create(config, options)
+    trainer.parameters.grow(smaller.parameters)
+    return trainer
+  }
+
   /** What `save` wrote to the folder. */
   static load(folder: string, { ops }: { ops: Ops }): Trainer {
     const { config, rules, steps, fill } = readState(folder)

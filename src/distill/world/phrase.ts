@@ -25,7 +25,7 @@ export function phrase(
   return capitalised(text.replace(/ {2,}/g, " ").trim())
 }
 
-function capitalised(text: string): string {
+export function capitalised(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
 

@@ -7,6 +7,7 @@ import { wordProblem } from "./math/word-problem.ts"
 import type { Language, Problem, Split } from "./problem.ts"
 import { Random } from "./random.ts"
 import { queueProblem } from "./talk/circular-queue.ts"
+import { copyProblem } from "./talk/copying.ts"
 import { instructionProblem } from "./talk/instructions.ts"
 import { jsonProblem } from "./talk/json-form.ts"
 import { recallProblem } from "./talk/recall.ts"
@@ -82,6 +83,11 @@ const tasks: readonly Task[] = [
     name: "recall",
     weight: 12,
     draw: (random, language, { split, recall }) => recallProblem(random, split, language, recall),
+  },
+  {
+    name: "copying",
+    weight: 6,
+    draw: (random, language, { split }) => copyProblem(random, split, language),
   },
   {
     name: "dialogue",

@@ -3,6 +3,8 @@
 // a list of names by heart gets those wrong. Argument names, their order and the descriptions vary freely.
 
 import type { Json, Tool } from "../../../types.ts"
+import { madeUpWord } from "../made-up.ts"
+import { capitalised } from "../phrase.ts"
 import type { Language, Split } from "../problem.ts"
 import type { Random } from "../random.ts"
 import type { Call } from "../script.ts"
@@ -51,15 +53,6 @@ const spellings: readonly Naming["spell"][] = [
 
 export function pickNaming(random: Random): Naming {
   return { words: random.chance(0.5) ? "made up" : "meant", spell: random.pick(spellings) }
-}
-
-const onsets = [..."bdfgklmnprstvz", "br", "ch", "cl", "dr", "fl", "gr", "pl", "sh", "st", "tr"]
-const vowels = [..."aeiou"]
-const codas = ["", "", "l", "m", "n", "r", "s", "x"]
-
-function madeUpWord(random: Random): string {
-  const syllable = () => random.pick(onsets) + random.pick(vowels) + random.pick(codas)
-  return syllable() + syllable()
 }
 
 export function nameTool(
@@ -126,5 +119,3 @@ function textOf(result: Result): string {
 function isMalformed(result: Result): result is Malformed {
   return typeof result === "object" && result !== null && "malformed" in result
 }
-
-const capitalised = (word: string) => word.charAt(0).toUpperCase() + word.slice(1)

@@ -12,7 +12,7 @@ import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
 import type { NamedTool, Result } from "./kit.ts"
-import { find, keysOf, topics } from "./topics.ts"
+import { contentOf, drawKeys, find, topics } from "./topics.ts"
 import type { Found } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
 
@@ -36,12 +36,12 @@ export function lookupProblem(
   const support = drawSupport(random, language, box)
   const trouble = faults === "none" ? "none" : random.pick(troubles)
   const numKeys = trouble === "none" && random.chance(0.4) ? 2 : 1
-  const keys = random.sample(keysOf(topic, split, language), numKeys)
+  const keys = drawKeys(topic, random, split, language, numKeys)
   const found = keys.map((key) => find(random, topic, language, key))
   return problemOf({
     task: "tool-lookup",
     language,
-    content: [...keys.map((key) => `${topic}：${key}`), ...box.content],
+    content: [...keys.map((key) => contentOf(topic, key)), ...box.content],
     messages: [
       ...(support.system ? [{ role: "system" as const, content: support.system }] : []),
       { role: "user", content: phrase(random, found[0].question, { x: joined(language, keys) }) },

@@ -9,7 +9,7 @@ import { drawId } from "./ids.ts"
 import { purposeNames } from "./purposes.ts"
 import type { PurposeName } from "./purposes.ts"
 import { toolbox } from "./toolbox.ts"
-import { find, keysOf, topics } from "./topics.ts"
+import { contentOf, drawKeys, find, topics } from "./topics.ts"
 import type { Topic } from "./topics.ts"
 
 const orderRequests = {
@@ -61,6 +61,6 @@ function order(random: Random, split: Split, language: Language) {
 }
 
 function topic(random: Random, split: Split, language: Language, wanted: Topic) {
-  const key = random.pick(keysOf(wanted, split, language))
-  return { question: find(random, wanted, language, key).question, key, content: `${wanted}:${key}` }
+  const [key] = drawKeys(wanted, random, split, language, 1)
+  return { question: find(random, wanted, language, key).question, key, content: contentOf(wanted, key) }
 }

@@ -3,7 +3,8 @@
 import type { Json } from "../../../types.ts"
 import type { Language, Split } from "../problem.ts"
 import type { Random } from "../random.ts"
-import { membersIn } from "../split.ts"
+import { madeUpCity, madeUpPerson } from "../made-up.ts"
+import { drawIn, membersIn } from "../split.ts"
 import { cities, names } from "../vocabulary.ts"
 import { drawDigits } from "./ids.ts"
 
@@ -49,14 +50,49 @@ const months = {
   zh: ["1月", "3月", "5月", "7月", "8月", "10月", "12月"],
 }
 
-/** What may be asked for in this split. */
-export function keysOf(topic: Topic, split: Split, language: Language): string[] {
-  const dates = () =>
-    months[language].flatMap((month) =>
-      Array.from({ length: 30 }, (_, i) => (language === "en" ? `${month} ${i + 1}` : `${month}${i + 1}日`)),
+/** What decides the split of a question. */
+export const contentOf = (topic: Topic, key: string) => `${topic}：${key}`
+
+/** What is asked for: of lists that everybody knows, or people and cities that nobody has heard of. */
+export function drawKeys(
+  topic: Topic,
+  random: Random,
+  split: Split,
+  language: Language,
+  count: number,
+): string[] {
+  const listed = listOf(topic, language)
+  if (topic === "readCalendar" || random.chance(0.5))
+    return random.sample(membersIn(split, topic, listed), count)
+  const make = topic === "getWeather" ? madeUpCity : madeUpPerson
+  const drawn = new Set<string>()
+  while (drawn.size < count) {
+    const key = drawIn(
+      split,
+      random,
+      (r) => make(r, language),
+      (word) => contentOf(topic, word),
     )
-  const keys = { getWeather: () => cities[language], findContact: () => names[language], readCalendar: dates }
-  return membersIn(split, topic, keys[topic]())
+    if (!listed.includes(key)) drawn.add(key)
+  }
+  return [...drawn]
+}
+
+function listOf(topic: Topic, language: Language): readonly string[] {
+  switch (topic) {
+    case "getWeather":
+      return cities[language]
+    case "findContact":
+      return names[language]
+    case "readCalendar":
+      return months[language].flatMap((month) =>
+        Array.from({ length: 30 }, (_, i) =>
+          language === "en" ? `${month} ${i + 1}` : `${month}${i + 1}日`,
+        ),
+      )
+    default:
+      return topic satisfies never
+  }
 }
 
 export function find(random: Random, topic: Topic, language: Language, key: string): Found {
