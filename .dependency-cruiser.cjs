@@ -16,6 +16,7 @@ const steps = [
   ["llm\\.ts$"],
   ["transformers/", "index\\.ts$"],
   ["distill/", "server/"],
+  ["eval/"],
   ["cli/"],
 ]
 const at = (places) => `^src/(${places.join("|")})`
@@ -72,6 +73,11 @@ module.exports = {
       "distill-and-server-do-not-know-each-other",
       { path: "^src/(distill|server)/" },
       { path: "^src/(distill|server)/", pathNot: "^src/$1/" },
+    ),
+    forbid(
+      "eval-knows-only-the-world-of-distill",
+      { path: "^src/eval/" },
+      { path: "^src/distill/", pathNot: "^src/distill/world/" },
     ),
     forbid(
       "the-libraries-of-the-server-stay-in-server",

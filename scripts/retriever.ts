@@ -1,7 +1,10 @@
 // Writes a Qwen3-MoE checkpoint that recalls by construction: after `... key value ... key` it says `value`, at any
 // distance, so that recall over compressed keys and values can be measured without trained weights.
 //
-//   npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64]
+//   npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--lengths 4096,32768] [--needles 32]
+//
+// With `--lengths` it also writes <folder>/needles.jsonl, haystacks of so many tokens with questions for every needle,
+// which `a3b eval kv <folder> --prompts <folder>/needles.jsonl` asks.
 //
 // Layer 1 looks one token back and copies that token's key code; layer 2 looks for the token whose predecessor had the
 // key code of the present one, and copies its identity; the experts add nothing. With `--outliers s` four slow pairs of
@@ -12,8 +15,9 @@ import { parseArgs } from "node:util"
 import type { RawConfig } from "../src/model/config.ts"
 import { parseConfig } from "../src/model/config.ts"
 import { tensorSpecs } from "../src/model/tensors.ts"
-import { bytesOf, writeSafetensors, writeText } from "../src/distill/train/safetensors-writer.ts"
+import { bytesOf, writeSafetensors } from "../src/distill/train/safetensors-writer.ts"
 import { byteCharacters } from "../src/tokenizer/bytes.ts"
+import { writeText } from "../src/weights/disk.ts"
 import { tokenizerJson } from "../src/weights/tokenizer-json.ts"
 import type { WrittenTensor } from "../src/distill/train/safetensors-writer.ts"
 
@@ -73,6 +77,20 @@ export function haystack(length: number, needles: number, words: number, seed = 
     return ids[at + 1]
   })
   return { ids, values }
+}
+
+/** Haystacks as lines for `a3b eval kv --prompts`. */
+export function writeNeedles(file: string, lengths: readonly number[], needles: number, words: number): void {
+  const lines = lengths.map((length) => {
+    const { ids, values } = haystack(length, needles, words)
+    const questions = values.map((value, key) => ({
+      ids: [key],
+      answer: [value],
+      depth: (key + 0.5) / needles,
+    }))
+    return JSON.stringify({ ids: [...ids], questions })
+  })
+  writeText(file, lines.join("\n") + "\n")
 }
 
 function configOf(vocab: number): RawConfig {
@@ -260,12 +278,23 @@ function tokenizerOf(vocab: number) {
 if (import.meta.filename === process.argv[1]) {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { words: { type: "string", default: "20000" }, outliers: { type: "string", default: "1" } },
+    options: {
+      words: { type: "string", default: "20000" },
+      outliers: { type: "string", default: "1" },
+      lengths: { type: "string" },
+      needles: { type: "string", default: "32" },
+    },
   })
-  const [words, outliers] = [Number(values.words), Number(values.outliers)]
-  if (positionals.length !== 1 || !(words > 0) || !(outliers > 0)) {
-    console.error("usage: npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64]")
+  const [words, outliers, needles] = [values.words, values.outliers, values.needles].map(Number)
+  const lengths = values.lengths?.split(",").map(Number) ?? []
+  const wrong = [words, outliers, needles, ...lengths].some((value) => !(value > 0)) || needles > numKeys
+  if (positionals.length !== 1 || wrong) {
+    console.error(
+      "usage: npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--lengths 4096,32768] [--needles 32]",
+    )
     process.exit(2)
   }
-  writeRetriever(positionals[0], { words, outliers })
+  const [folder] = positionals
+  writeRetriever(folder, { words, outliers })
+  if (lengths.length > 0) writeNeedles(join(folder, "needles.jsonl"), lengths, needles, words)
 }

@@ -11,9 +11,8 @@ import { tinyGguf } from "./tiny-gguf.ts"
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string }
 
-const commands = "chat run serve key pull pack list rm verify inspect logits distill plan bench doctor".split(
-  " ",
-)
+const commands =
+  "chat run serve key pull pack list rm verify inspect logits eval distill plan bench doctor".split(" ")
 
 let installed: Installed
 const a3b: Installed["run"] = (args, options) => installed.run(args, options)
@@ -53,6 +52,7 @@ describe("help", () => {
         verify          check every byte of a packed model, and its source
         inspect         show a model's modules, config and tensors
         logits          print the logits after each of some token ids
+        eval            measure what compressed keys and values lose
         distill         train a small model as a recipe says
 
       Machine:
@@ -112,6 +112,10 @@ describe("wrong usage ends with 2 and one line", () => {
     [
       ["logits", "model", "--ids", "1,-2"],
       "error: option '--ids <list>' argument '1,-2' is invalid. Wanted whole numbers from 0 to 16777216: see --help",
+    ],
+    [
+      ["eval", "kv", "model", "--tiers", "T1,T0"],
+      "error: option '--tiers <list>' argument 'T1,T0' is invalid. Wanted some of T1, T2, T3: see --help",
     ],
     [
       ["run", "model", "--prompt", "hi", "--backend", "gpu"],

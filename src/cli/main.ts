@@ -43,6 +43,11 @@ const entries: Record<string, Entry> = {
     summary: "print the logits after each of some token ids",
     load: () => import("./logits.ts"),
   },
+  eval: {
+    group: models,
+    summary: "measure what compressed keys and values lose",
+    load: () => import("./eval.ts"),
+  },
   distill: {
     group: models,
     summary: "train a small model as a recipe says",

@@ -1,8 +1,10 @@
 // Step 6. What a run did in, one HTML page out that needs nothing else, and the same tables as plain text. Knows numbers
 // and words; never how they came about.
 
-import { escapeText, heatMap, intervalChart, lineChart } from "./charts.ts"
-import type { Line } from "./charts.ts"
+import { escapeText, heatMap, intervalChart, lineChart } from "../util/charts.ts"
+import type { Line } from "../util/charts.ts"
+import { htmlPage, tableHtml, tableText, titled } from "../util/page.ts"
+import type { Table } from "../util/page.ts"
 import { accuracyOf, byTask } from "./evaluate.ts"
 import type { Accuracy, SetResult } from "./evaluate.ts"
 import type { Recipe } from "./recipe.ts"
@@ -38,12 +40,6 @@ export interface ReportData {
   readonly comparisons: readonly Comparison[]
 }
 
-export interface Table {
-  readonly title: string
-  readonly head: readonly string[]
-  readonly rows: readonly (readonly string[])[]
-}
-
 export function tablesOf(data: ReportData): Table[] {
   const accuracy = data.models.filter(({ results }) => results.length > 0).map(accuracyTable)
   const tables = [
@@ -56,35 +52,20 @@ export function tablesOf(data: ReportData): Table[] {
 }
 
 export function reportText(data: ReportData): string {
-  const texts = tablesOf(data).map(({ title, head, rows }) => {
-    const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i].length)))
-    const line = (row: readonly string[]) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]))
-        .join("  ")
-        .trimEnd()
-    return [title, line(head), ...rows.map(line)].join("\n")
-  })
+  const texts = tablesOf(data).map(tableText)
   return `${[`${data.recipe.name}: ${data.recipe.about}`, data.machine, ...texts].join("\n\n")}\n`
 }
 
 export function reportHtml(data: ReportData): string {
   const { recipe } = data
-  const sections = [
+  return htmlPage(`${recipe.name}: distillation report`, [
+    `<p>${escapeText(recipe.about)}</p><p>${escapeText(data.machine)}</p>`,
     ...tablesOf(data).map(tableHtml),
     ...data.models.flatMap(modelCharts),
     titled("Loss", lineChart(lossLines(data.steps), { x: "tokens", y: "loss" })),
     titled("Throughput", lineChart(speedLines(data.steps), { x: "tokens", y: "tokens a second" })),
     titled("Recipe", `<p>${escapeText(recipe.cost)}</p><pre>${escapeText(data.recipeText)}</pre>`),
-  ]
-  const title = escapeText(`${recipe.name}: distillation report`)
-  return [
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>`,
-    `<meta name="viewport" content="width=device-width"><style>${style}</style></head><body>`,
-    `<h1>${title}</h1><p>${escapeText(recipe.about)}</p><p>${escapeText(data.machine)}</p>`,
-    ...sections,
-    "</body></html>\n",
-  ].join("\n")
+  ])
 }
 
 function accuracyTable({ name, results }: ModelResult): Table {
@@ -236,20 +217,19 @@ function modelCharts({ name, results, expertLoad }: ModelResult): string[] {
     intervals.length > 0 ? [titled(`Accuracy of ${name}`, intervalChart(intervals, modes))] : []
   const load =
     expertLoad.length > 0
-      ? [titled(`Expert load of ${name}, at the end of its training`, heatMap(expertLoad))]
+      ? [titled(`Expert load of ${name}, at the end of its training`, expertMap(expertLoad))]
       : []
   return [...accuracy, ...load]
 }
 
-function tableHtml({ title, head, rows }: Table): string {
-  const cells = (row: readonly string[], tag: string) =>
-    row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join("")
-  const body = rows.map((row) => `<tr>${cells(row, "td")}</tr>`).join("\n")
-  return titled(title, `<div class="wide"><table><tr>${cells(head, "th")}</tr>\n${body}</table></div>`)
-}
-
-function titled(title: string, content: string): string {
-  return content === "" ? "" : `<section><h2>${escapeText(title)}</h2>${content}</section>`
+/** 1 is an even share. */
+function expertMap(load: ModelResult["expertLoad"]): string {
+  return heatMap({
+    rows: load.map((cells, layer) => ({ name: `layer ${layer}`, cells })),
+    title: (layer, expert) =>
+      `layer ${layer}, expert ${expert}: ${load[layer][expert].toFixed(2)} of an even share`,
+    most: 2,
+  })
 }
 
 function percent(share: number): string {
@@ -263,19 +243,3 @@ function span(low: number, high: number): string {
 function points(difference: number): string {
   return `${difference >= 0 ? "+" : ""}${(100 * difference).toFixed(2)}`
 }
-
-const style = `
-:root { --ink: #1c2430; --dim: #67707d; --paper: #fff; --rule: #d9dee5;
-  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #b4234b; --c4: #7c3aed; --c5: #0e7490 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --dim: #98a2b0; --paper: #12161c; --rule: #2c343f;
-  --c0: #7aa2ff; --c1: #f5b04d; --c2: #4ecb9b; --c3: #f2799b; --c4: #b79bff; --c5: #5cc6dd } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
-th, td { text-align: left; padding: 0.2rem 0.8rem 0.2rem 0; border-bottom: 1px solid var(--rule); white-space: nowrap }
-svg { width: 100%; height: auto } svg text { font-size: 12px; fill: var(--dim) }
-.grid { stroke: var(--rule) } polyline { fill: none; stroke-width: 1.5 } line { stroke-width: 2 } .grid { stroke-width: 1 }
-pre { overflow-x: auto; border: 1px solid var(--rule); padding: 0.8rem }
-.legend { color: var(--dim) } .legend span { margin-right: 1.2rem } .legend i { display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.4em }
-${[0, 1, 2, 3, 4, 5].map((i) => `.s${i} { stroke: var(--c${i}) } .f${i} { fill: var(--c${i}) } .k${i} { background: var(--c${i}) }`).join("\n")}
-`

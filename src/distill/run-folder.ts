@@ -9,11 +9,10 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
 import { UserError } from "../util/errors.ts"
-import { writeError } from "../weights/disk.ts"
+import { writeError, writeText } from "../weights/disk.ts"
 
 /** How far a model is: within stage `index`, or before it where `steps` is 0. */
 export interface Place {
@@ -77,14 +76,7 @@ export class RunFolder {
 
   /** Whole or not at all. */
   write(name: string, text: string): void {
-    const path = this.at(name)
-    try {
-      mkdirSync(join(path, ".."), { recursive: true })
-      writeFileSync(`${path}.part`, text)
-      renameSync(`${path}.part`, path)
-    } catch (error) {
-      throw writeError(path, error)
-    }
+    writeText(this.at(name), text)
   }
 
   /** A folder that `make` fills; it has its name only once that is done. */

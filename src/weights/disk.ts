@@ -1,7 +1,17 @@
 // Writing to a disk that may be full or forbidden: room asked for before, errors that say what to do, and waiting
 // until bytes are safe. Knows paths and bytes; never what they mean.
 
-import { closeSync, fsyncSync, openSync, readFileSync, statfsSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs"
 import { dirname } from "node:path"
 import { UserError, messageOf, systemCode } from "../util/errors.ts"
 import { counted, fileError } from "./file.ts"
@@ -65,5 +75,23 @@ export function readTextIfThere(path: string): string {
   } catch (error) {
     if (systemCode(error) === "ENOENT") return ""
     throw fileError(path, error)
+  }
+}
+
+/** Whole or not at all. */
+export function writeText(path: string, text: string): void {
+  writeWhole(path, (part) => writeFileSync(part, text))
+}
+
+/** What `write` puts into the file that it is given gets this name once it is whole. */
+export function writeWhole(path: string, write: (part: string) => void): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    write(`${path}.part`)
+    syncFile(`${path}.part`)
+    renameSync(`${path}.part`, path)
+    syncFolder(dirname(path))
+  } catch (error) {
+    throw writeError(path, error)
   }
 }

@@ -9,7 +9,8 @@ import { toBfloat } from "../../weights/half.ts"
 import { scaleBlock } from "../../weights/source.ts"
 import type { Values } from "./ops.ts"
 import type { Parameters } from "./parameters.ts"
-import { bytesOf, writeSafetensors, writeText, type WrittenTensor } from "./safetensors-writer.ts"
+import { writeText } from "../../weights/disk.ts"
+import { bytesOf, writeSafetensors, type WrittenTensor } from "./safetensors-writer.ts"
 
 export type ExportType = "bf16" | "fp8"
 

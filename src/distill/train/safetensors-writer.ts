@@ -1,9 +1,8 @@
 // Step 6. Tensors in, one safetensors file out, under its name only when every byte is on the disk. Knows bytes; never
 // what they mean.
 
-import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
-import { syncFile, syncFolder, writeAll, writeError } from "../../weights/disk.ts"
+import { closeSync, openSync } from "node:fs"
+import { writeAll, writeWhole } from "../../weights/disk.ts"
 
 export interface WrittenTensor {
   name: string
@@ -34,23 +33,6 @@ export function writeSafetensors(
 /** The memory of an array. */
 export function bytesOf(array: Float64Array | Float32Array | Uint16Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-}
-
-/** A small file, all of it or nothing. */
-export function writeText(path: string, text: string): void {
-  writeWhole(path, (part) => writeFileSync(part, text))
-}
-
-function writeWhole(path: string, write: (part: string) => void): void {
-  try {
-    mkdirSync(dirname(path), { recursive: true })
-    write(`${path}.part`)
-    syncFile(`${path}.part`)
-    renameSync(`${path}.part`, path)
-    syncFolder(dirname(path))
-  } catch (error) {
-    throw writeError(path, error)
-  }
 }
 
 function writeHeader(

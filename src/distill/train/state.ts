@@ -5,11 +5,12 @@ import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { ModelConfig } from "../../model/config.ts"
 import { UserError } from "../../util/errors.ts"
+import { writeText } from "../../weights/disk.ts"
 import { readSmallFile, withFile } from "../../weights/file.ts"
 import { parseSafetensors } from "../../weights/safetensors.ts"
 import type { Values } from "./ops.ts"
 import type { Parameters } from "./parameters.ts"
-import { bytesOf, writeSafetensors, writeText } from "./safetensors-writer.ts"
+import { bytesOf, writeSafetensors } from "./safetensors-writer.ts"
 
 /** Of AdamW and the objective, the same in every step. */
 export interface Rules {

@@ -15,6 +15,8 @@ export interface RecallOptions {
   readonly targetTokens?: number
   /** How many values are asked for. */
   readonly needles?: number
+  /** Where the first of them lies, from 0 to 1; anywhere where left out. */
+  readonly depth?: number
 }
 
 interface Needle {
@@ -50,6 +52,8 @@ export function recallProblem(
   const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next() ** 1.5))
   const hidden = drawNeedles(random, split, language, asked + random.between(0, 3))
   const wanted = random.sample(hidden, asked)
+  // The first one asked for goes in last: nothing moves it then.
+  const ordered = options.depth === undefined ? hidden : [...hidden.filter((x) => x !== wanted[0]), wanted[0]]
   const keys = wanted.map(({ key }) => key)
   const question = phrase(random, questions[language], { keys: joined(language, keys) })
   const values = wanted.map(({ value }) => value).join(", ")
@@ -58,7 +62,10 @@ export function recallProblem(
     language,
     content: hidden.map(contentOf),
     messages: [
-      { role: "user", content: `${textOf(random, language, hidden, tokens, question)}\n${question}` },
+      {
+        role: "user",
+        content: `${textOf(random, language, ordered, tokens, question, options.depth)}\n${question}`,
+      },
     ],
     stages: [
       {
@@ -95,13 +102,14 @@ function drawKey(random: Random, language: Language, used: ReadonlySet<string>):
   }
 }
 
-/** Facts at random places among as much filler as the wanted length leaves room for. */
+/** Facts at random places, the last one perhaps at a given depth, among as much filler as the length leaves room for. */
 function textOf(
   random: Random,
   language: Language,
   needles: readonly Needle[],
   tokens: number,
   question: string,
+  depth?: number,
 ): string {
   const form = random.pick(facts[language])
   const said = needles.map(({ key, value }) => phrase(random, form, { key, value }))
@@ -112,7 +120,11 @@ function textOf(
   const characters = (tokens - frameTokens - dense) * charactersPerToken.filler[language]
   for (let length = 0; length < characters; length += sentences[sentences.length - 1].length + space.length)
     sentences.push(filler(random, language))
-  for (const fact of said) sentences.splice(random.between(0, sentences.length), 0, fact)
+  for (const [i, fact] of said.entries()) {
+    const chosen = depth !== undefined && i === said.length - 1
+    const at = chosen ? Math.round(depth * sentences.length) : random.between(0, sentences.length)
+    sentences.splice(at, 0, fact)
+  }
   return (opening === "" ? "" : opening + space) + sentences.join(space)
 }
 

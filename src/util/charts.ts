@@ -73,21 +73,30 @@ export function intervalChart(intervals: readonly Interval[], series: readonly s
   return svg(bottom + 20, [...grid, ...drawn]) + legend(series)
 }
 
-/** One row per layer, one cell per expert; 1 is an even share. */
-export function heatMap(rows: readonly (readonly number[])[]): string {
-  const columns = Math.max(...rows.map((row) => row.length))
-  const [left, cell] = [64, Math.min(48, (width - 64) / columns)]
-  const most = Math.max(2, ...rows.flat())
-  const cells = rows.flatMap((row, layer) => [
-    `<text x="${left - 8}" y="${layer * cell + cell / 2}" dy="4" text-anchor="end">layer ${layer}</text>`,
-    ...row.map((load, expert) => {
-      const place = `x="${(left + expert * cell).toFixed(1)}" y="${(layer * cell).toFixed(1)}"`
+/** Rows of cells, the darker the larger. */
+export interface HeatMap {
+  readonly rows: readonly { readonly name: string; readonly cells: readonly number[] }[]
+  /** What is written on a cell when one points at it. */
+  readonly title: (row: number, column: number) => string
+  /** What is darkest, if no cell is larger. */
+  readonly most: number
+}
+
+export function heatMap({ rows, title, most: least }: HeatMap): string {
+  const columns = Math.max(...rows.map(({ cells }) => cells.length))
+  const [left, cell] = [84, Math.min(48, (width - 84) / columns)]
+  const most = Math.max(least, ...rows.flatMap(({ cells }) => cells))
+  const parts = rows.flatMap(({ name, cells }, row) => [
+    `<text x="${left - 8}" y="${row * cell + cell / 2}" dy="4" text-anchor="end">${escapeText(name)}</text>`,
+    ...cells.map((value, column) => {
+      const place = `x="${(left + column * cell).toFixed(1)}" y="${(row * cell).toFixed(1)}"`
       const size = `width="${(cell - 1).toFixed(1)}" height="${(cell - 1).toFixed(1)}"`
-      const title = `<title>layer ${layer}, expert ${expert}: ${load.toFixed(2)} of an even share</title>`
-      return `<rect class="f0" ${place} ${size} opacity="${(0.05 + (0.95 * load) / most).toFixed(3)}">${title}</rect>`
+      const opacity = (0.05 + (0.95 * value) / most).toFixed(3)
+      const told = `<title>${escapeText(title(row, column))}</title>`
+      return `<rect class="f0" ${place} ${size} opacity="${opacity}">${told}</rect>`
     }),
   ])
-  return svg(rows.length * cell, cells)
+  return svg(rows.length * cell, parts)
 }
 
 export function escapeText(text: string): string {

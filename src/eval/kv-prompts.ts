@@ -1,0 +1,142 @@
+// Step 6. What a model is asked while its keys and values are kept in fewer bits: needles at even depths of texts of
+// several lengths, conversations full of sums, or prompts from a file. Knows text and ids; never tiers.
+
+import type { ChatFormat } from "../chat/format.ts"
+import { render } from "../chat/messages.ts"
+import { splitReply } from "../chat/reply.ts"
+import { Random } from "../distill/world/random.ts"
+import { recallProblem } from "../distill/world/talk/recall.ts"
+import type { Problem } from "../distill/world/problem.ts"
+import { problems, wordTasks } from "../distill/world/world.ts"
+import type { Tokenizer } from "../tokenizer/tokenizer.ts"
+import type { Json, Message } from "../types.ts"
+import { UserError, messageOf } from "../util/errors.ts"
+
+/** Asked after a text that several questions may share. */
+export interface Question {
+  readonly ids: Int32Array
+  /** From 0 to 1: where in the text the answer lies. */
+  readonly depth?: number
+  isRight(reply: readonly number[]): boolean
+}
+
+export interface KvPrompt {
+  readonly kind: "needles" | "sums" | "file"
+  readonly ids: Int32Array
+  readonly questions: readonly Question[]
+}
+
+export interface PromptPlan {
+  /** About how many tokens each text has. */
+  readonly lengths: readonly number[]
+  /** Needle texts of each length. */
+  readonly depths: number
+  /** Values asked for in each of them. */
+  readonly needles: number
+  /** Conversations of each length. */
+  readonly conversations: number
+  readonly seed: number
+}
+
+/** How the model reads and writes. */
+export interface Speech {
+  readonly format: ChatFormat
+  readonly tokenizer: Tokenizer
+}
+
+export function plannedPrompts(plan: PromptPlan, speech: Speech): KvPrompt[] {
+  return plan.lengths.flatMap((length) => [
+    ...Array.from({ length: plan.depths }, (_, i) =>
+      needlePrompt(length, plan.depths === 1 ? 0.5 : i / (plan.depths - 1), plan, speech),
+    ),
+    ...Array.from({ length: plan.conversations }, (_, i) => sumsPrompt(length, plan.seed + i, speech)),
+  ])
+}
+
+function needlePrompt(
+  length: number,
+  depth: number,
+  { needles, seed }: PromptPlan,
+  speech: Speech,
+): KvPrompt {
+  const random = new Random(seed + length + Math.round(1000 * depth))
+  const problem = recallProblem(random, "held-out", "en", { targetTokens: length, needles, depth })
+  return asked("needles", problem, problem.messages, speech, depth)
+}
+
+/** Problems with their right answers until the text is long enough; the last one is asked. */
+function sumsPrompt(length: number, seed: number, speech: Speech): KvPrompt {
+  const source = problems({ tasks: wordTasks, split: "held-out", languages: ["en"], seed })
+  const before: Message[] = []
+  for (;;) {
+    const problem = source.next().value
+    const prompt = asked("sums", problem, [...before, ...problem.messages], speech)
+    if (prompt.ids.length >= length) return prompt
+    before.push(...problem.messages, ...problem.trace("plain"))
+  }
+}
+
+function asked(
+  kind: KvPrompt["kind"],
+  problem: Problem,
+  messages: readonly Message[],
+  { format, tokenizer }: Speech,
+  depth?: number,
+): KvPrompt {
+  const prompt = render(format, { messages, thinking: "off" })
+  const ids = tokenizer.encode(prompt)
+  const { toolFormat } = format
+  const isRight = (reply: readonly number[]) => {
+    const play = problem.play()
+    const { content } = splitReply(tokenizer.decode(reply), { prompt, toolFormat })
+    play.respond({ role: "assistant", content })
+    return play.verdict().solved
+  }
+  return { kind, ids: ids.subarray(0, -1), questions: [{ ids: ids.subarray(-1), depth, isRight }] }
+}
+
+/**
+ * One prompt a line, as JSON: `{ "text": ... }` or `{ "ids": [...] }`, with or without questions
+ * `[{ "ids": [...], "answer": [...], "depth": 0.5 }]`, whose reply must begin with the answer.
+ */
+export function promptsFrom(file: string, text: string, tokenizer: Tokenizer): KvPrompt[] {
+  const lines = text.split("\n").flatMap((line, i) => (line.trim() === "" ? [] : [{ line, number: i + 1 }]))
+  if (lines.length === 0)
+    throw new UserError("bad-file", `${file} has no prompts: wanted one JSON object a line`)
+  return lines.map(({ line, number }) => {
+    const refuse = (what: string) =>
+      new UserError(
+        "bad-file",
+        `${file}, line ${number}: ${what}; wanted { "text" } or { "ids" } with "questions"`,
+      )
+    let value: Json
+    try {
+      value = JSON.parse(line) as Json
+    } catch (error) {
+      throw refuse(messageOf(error))
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw refuse("no JSON object")
+    const { text: words, ids: given, questions = [] } = value
+    const ids = typeof words === "string" ? tokenizer.encode(words) : idsOf(given)
+    if (!ids || ids.length === 0) throw refuse("neither text nor ids")
+    if (!Array.isArray(questions)) throw refuse("questions are no list")
+    return { kind: "file", ids, questions: questions.map((each) => questionOf(each, refuse)) }
+  })
+}
+
+function questionOf(value: Json, refuse: (what: string) => UserError): Question {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw refuse("a question is no object")
+  const [ids, answer] = [idsOf(value.ids), idsOf(value.answer)]
+  if (!ids?.length || !answer?.length) throw refuse("a question lacks ids or an answer")
+  return {
+    ids,
+    ...(typeof value.depth === "number" && { depth: value.depth }),
+    isRight: (reply) => answer.every((id, i) => reply[i] === id),
+  }
+}
+
+function idsOf(value: Json | undefined): Int32Array | undefined {
+  const isId = (id: Json): id is number => Number.isSafeInteger(id) && Number(id) >= 0 && Number(id) < 2 ** 31
+  return Array.isArray(value) && value.every(isId) ? Int32Array.from(value) : undefined
+}
