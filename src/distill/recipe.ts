@@ -7,6 +7,7 @@ import { UserError, messageOf } from "../util/errors.ts"
 import { Fields } from "./fields.ts"
 import type { Language, Mode, Problem } from "./world/problem.ts"
 import type { Products } from "./train/ops.ts"
+import type { Start } from "./train/parameters.ts"
 import type { RecallOptions } from "./world/talk/recall.ts"
 import { taskNames } from "./world/world.ts"
 
@@ -100,6 +101,8 @@ export interface Recipe {
   readonly tokenizer: { readonly vocabulary: number; readonly problems: number }
   /** config.json of each, without the vocabulary's size. */
   readonly models: Readonly<Record<Exclude<Role, "base">, RawConfig>>
+  /** Of new models: all at random, or with an induction head in the first two layers. */
+  readonly start: Start
   readonly stages: readonly Stage[]
   /** Several ways to train a student, each with every seed, after the stages. */
   readonly arms?: {
@@ -125,6 +128,7 @@ export function parseRecipe(text: string, file: string): Recipe {
     seed: fields.whole("seed", { least: 0, most: 2 ** 31 }),
     tokenizer: readTokenizer(fields.object("tokenizer")),
     models: readModels(fields.object("models")),
+    start: fields.choice("start", ["random", "copying"], "random"),
     stages: fields.list("stages", readStage),
     ...(fields.has("arms") && { arms: readArms(fields.object("arms")) }),
     evaluation: fields.list("evaluation", readSet),

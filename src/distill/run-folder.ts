@@ -1,15 +1,7 @@
 // Step 6. Where a run keeps what it must not lose: its recipe, each model's latest checkpoint with the place in its
 // stages, what it measured, and a journal. A name appears when what it names is whole. Knows files; never training.
 
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from "node:fs"
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { UserError } from "../util/errors.ts"
 import { writeError, writeText } from "../weights/disk.ts"

@@ -44,10 +44,10 @@ export class Workbench {
 
   /** As its latest checkpoint has it; else as the base's, or new. */
   trainerOf({ name, role, seed }: Trainee): Trainer {
-    const { folder, ops } = this.#options
+    const { folder, ops, recipe } = this.#options
     const checkpoint = folder.checkpointOf(name)
     if (checkpoint) return Trainer.load(checkpoint, { ops })
-    const options = { seed, ops }
+    const options = { seed, ops, start: recipe.start }
     const hasBase = folder.checkpointOf("base") !== undefined
     return hasBase
       ? Trainer.grow(this.finished("base"), this.configOf(role), options)

@@ -8,6 +8,12 @@ import { assert } from "../../util/errors.ts"
 import type { TensorSpec } from "../../weights/spec.ts"
 import type { Ops, Values } from "./ops.ts"
 
+/** Of the embedding: it learns faster with it than with 0.02 in a narrow model, whose first layers would drown it. */
+export const embeddingSpread = 0.08
+
+/** How a new model begins: all at random, or with an induction head. */
+export type Start = "random" | "copying"
+
 const size = ({ shape }: TensorSpec) => shape.reduce((product, side) => product * side, 1)
 
 export class Parameters {
@@ -52,8 +58,8 @@ export class Parameters {
 
   /**
    * Norms are 1; matrices are normal with the variance 2 / (5 * inputs) of Nguyen and Salazar 2019, those that write
-   * to the residual stream less by the number of writers (Radford et al. 2019); the embedding has 0.08, which learns
-   * faster than 0.02 in a narrow model, whose first layers would drown it.
+   * to the residual stream less by the number of writers (Radford et al. 2019); the embedding has
+   * a spread of its own.
    */
   initialise(config: ModelConfig, seed: number): void {
     const random = Random.seeded(seed)
@@ -63,7 +69,7 @@ export class Parameters {
       const writers = writes(spec) ? 2 * config.layers : 1
       const spread = Math.sqrt(2 / (5 * shape[shape.length - 1] * writers))
       if (role === "vector") values.fill(1)
-      else fillNormal(values, role === "embedding" ? 0.08 : spread, random)
+      else fillNormal(values, role === "embedding" ? embeddingSpread : spread, random)
     }
   }
 

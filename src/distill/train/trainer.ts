@@ -5,12 +5,14 @@ import type { ModelConfig, RawConfig } from "../../model/config.ts"
 import { assert, UserError } from "../../util/errors.ts"
 import { Arena } from "./arena.ts"
 import { positions, type StepReport, type TrainBatch } from "./batch.ts"
+import { startCopying } from "./copying-start.ts"
 import { exportCheckpoint, type ExportType } from "./export.ts"
 import { logitsOf, type SoftTargets } from "./head.ts"
 import { angles, forward, type Network } from "./model.ts"
 import { learn } from "./objective.ts"
 import type { Ops, Values } from "./ops.ts"
 import { Parameters } from "./parameters.ts"
+import type { Start } from "./parameters.ts"
 import { readState, writeState, type Rules } from "./state.ts"
 
 export type { Rules, StepReport }
@@ -31,6 +33,8 @@ export interface StepOptions {
 export interface CreateOptions {
   seed: number
   ops: Ops
+  /** All at random, or with an induction head to begin with. */
+  start?: Start
   rules?: Partial<Rules>
 }
 
@@ -48,9 +52,10 @@ export class Trainer {
     this.#network = { config, ops, parameters, arena: new Arena(ops), angles: angles(config, ops) }
   }
 
-  static create(config: ModelConfig, { seed, ops, rules }: CreateOptions): Trainer {
+  static create(config: ModelConfig, { seed, ops, start, rules }: CreateOptions): Trainer {
     const trainer = new Trainer(config, ops, { ...defaultRules, ...rules })
     trainer.parameters.initialise(config, seed)
+    if (start === "copying") startCopying(trainer.parameters, config)
     return trainer
   }
 
