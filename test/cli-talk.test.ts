@@ -502,8 +502,8 @@ describe("bench", () => {
         { tokens: 16, depth: 130, ...speed },
       ],
       decode: [
-        { depth: 0, gbPerSecond: expect.any(Number), ...speed },
-        { depth: 130, gbPerSecond: expect.any(Number), ...speed },
+        { depth: 0, gbPerSecond: expect.any(Number), eventLoopDelayP99Ms: expect.any(Number), ...speed },
+        { depth: 130, gbPerSecond: expect.any(Number), eventLoopDelayP99Ms: expect.any(Number), ...speed },
       ],
       loadMs: expect.any(Number),
       rssBytes: expect.any(Number),

@@ -27,6 +27,11 @@ export function showBench(result: BenchResult): void {
   print(`loaded in ${loadMs.toFixed(0)} ms; ${memorySize(rssBytes)} resident, mapped weights included`)
   print(`one token reads ${fileSize(result.weightBytesPerToken)} of weights\n`)
   print(speedTable(result))
+  const delays = result.decode.map(({ eventLoopDelayP99Ms }) => eventLoopDelayP99Ms)
+  if (delays.length > 0)
+    print(
+      `\nthe event loop is late by ${Math.max(...delays).toFixed(1)} ms at most, 99 times of 100, while decoding`,
+    )
   for (const { tokens, depth, opSeconds } of result.prefill)
     if (opSeconds) print(`\n${profileTable(`prefill ${count(tokens)} at depth ${count(depth)}`, opSeconds)}`)
   for (const { depth, opSeconds } of result.decode)

@@ -1,6 +1,7 @@
 // Step 5, measured: how fast a model reads prompts and makes tokens at chosen depths of context. Drives the forward
 // pass batch by batch on seeded random ids; sampling and text are not in the numbers.
 
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import { pageTokens } from "../backend/backend.ts"
 import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
 import { Random } from "../engine/random.ts"
@@ -47,6 +48,8 @@ export interface DecodeSpeed extends Profiled {
   tokensPerSecond: number
   /** Weight bytes read per second. */
   gbPerSecond: number
+  /** What 99 of 100 timers are late by at most while tokens are made. */
+  eventLoopDelayP99Ms: number
 }
 
 /** What is measured: `Qwen3Moe`. */
@@ -91,10 +94,27 @@ export async function measure(
     }
     if (decode === 0) continue
     onStep?.(`making ${count(decode)} tokens at depth ${count(depth)}`)
+    const delay = new EventLoopDelay()
     const speed = await timed(decode, () => track.decode(depth, decode))
-    result.decode.push({ depth, gbPerSecond: (weightBytesPerToken * speed.tokensPerSecond) / 1e9, ...speed })
+    const gbPerSecond = (weightBytesPerToken * speed.tokensPerSecond) / 1e9
+    result.decode.push({ depth, gbPerSecond, eventLoopDelayP99Ms: delay.end(), ...speed })
   }
   return result
+}
+
+class EventLoopDelay {
+  readonly #resolutionMs = 1
+  readonly #histogram = monitorEventLoopDelay({ resolution: this.#resolutionMs })
+
+  constructor() {
+    this.#histogram.enable()
+  }
+
+  /** The timer's own period is in what the histogram holds. */
+  end(): number {
+    this.#histogram.disable()
+    return Math.max(0, this.#histogram.percentile(99) / 1e6 - this.#resolutionMs)
+  }
 }
 
 /** One sequence whose page table is the identity, so that any stretch of it can be run again. */
