@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-enum Format : int { F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, kFormats };
+enum Format : int { F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, Q4_S, kFormats };
 
 namespace {
 
@@ -20,6 +20,7 @@ struct Geometry {
 constexpr Geometry kGeometry[kFormats] = {
     {1, 4, false},        {1, 2, false},        {1, 2, false},        {kBlock, 2304, true},
     {kBlock, 4352, true}, {kBlock, 2304, true}, {kBlock, 2816, true}, {kBlock, 3360, true},
+    {kBlock, 2208, true},
 };
 
 // Byte offsets inside a block; a field has one entry of each row.
@@ -28,6 +29,7 @@ constexpr int kQ4Scales = 32 * kVector, kQ8Scales = 64 * kVector, kGroupScales =
 constexpr int kQ5kFifth = 32 * kVector, kQ5kShift = 512;  // what follows q5_k's fifth bits is q4_k's, 512 B later
 constexpr int kQ4kSmall = 32 * kVector, kQ4kLarge = kQ4kSmall + 128, kQ4kD = kQ4kLarge + 64, kQ4kDmin = kQ4kD + 32;
 constexpr int kQ6kSection = 3 * kVector, kQ6kUpper = 2 * kVector, kQ6kScales = 16 * kQ6kSection, kQ6kD = kQ6kScales + 256;
+constexpr int kQ4sScales = 32 * kVector, kQ4sD = kQ4sScales + 8 * kPanelRows;
 
 inline uint16_t readU16(const uint8_t* p) {
   uint16_t v;
@@ -104,6 +106,10 @@ inline float blockValue(int format, const uint8_t* block, int row, int k) {
       if (format == Q5_K) q |= ((block[kQ5kFifth + word * 8 + byte / 8] >> (byte % 8)) & 1) << 4;
       const float d = halfToFloat(readU16(s + kQ4kD + row * 2)), dmin = halfToFloat(readU16(s + kQ4kDmin + row * 2));
       return d * static_cast<float>(scale) * static_cast<float>(q) - dmin * static_cast<float>(min);
+    }
+    case Q4_S: {
+      const float scale = static_cast<float>(static_cast<int8_t>(block[kQ4sScales + group * kPanelRows + row]));
+      return halfToFloat(readU16(block + kQ4sD + row * 2)) * scale * static_cast<float>(nibble - 8);
     }
     default: {  // Q6_K
       const int q = nibble | ((block[section * kQ6kSection + kQ6kUpper + byte] >> (2 * (word & 3))) & 3) << 4;

@@ -76,8 +76,9 @@ struct Scales { VF scale, min; };
 template <int format> inline Scales scalesOf(const uint8_t* block, int group) {
   if constexpr (format == Q4_0 || format == Q8_0) {
     return {halfsAt(block + (format == Q4_0 ? kQ4Scales : kQ8Scales) + group * kGroupScales), zero()};
-  } else if constexpr (format == Q6_K) {
-    return {mul(toFloat(loadSigned(block + kQ6kScales + group * kPanelRows)), halfsAt(block + kQ6kD)), zero()};
+  } else if constexpr (format == Q6_K || format == Q4_S) {
+    constexpr int scales = format == Q6_K ? kQ6kScales : kQ4sScales, d = format == Q6_K ? kQ6kD : kQ4sD;
+    return {mul(toFloat(loadSigned(block + scales + group * kPanelRows)), halfsAt(block + d)), zero()};
   } else {
     const uint8_t* s = block + (format == Q5_K ? kQ5kShift : 0);
     const VI small = loadUnsigned(s + kQ4kSmall + group * kPanelRows), large = loadInt(reinterpret_cast<const int32_t*>(s + kQ4kLarge));
@@ -88,7 +89,7 @@ template <int format> inline Scales scalesOf(const uint8_t* block, int group) {
 }
 
 template <int format> inline VI startOf(const ActBlock& x, int group) {
-  if constexpr (format == Q4_0) return set1Int(x.startQ4_0[group]);
+  if constexpr (format == Q4_0 || format == Q4_S) return set1Int(x.startQ4_0[group]);
   if constexpr (format == Q8_0) return signedStart(x.startQ8_0[group]);
   if constexpr (format == Q6_K) return set1Int(x.startQ6_K[group]);
   return zeroInt();
@@ -196,6 +197,7 @@ void matmul(int format, const uint8_t* first, int panels, int columns, const Act
     case Q4_0: return matmulFormat<Q4_0>(first, panels, columns, x, tokens, fetch, ahead, out);
     case Q8_0: return matmulFormat<Q8_0>(first, panels, columns, x, tokens, fetch, ahead, out);
     case Q4_K: return matmulFormat<Q4_K>(first, panels, columns, x, tokens, fetch, ahead, out);
+    case Q4_S: return matmulFormat<Q4_S>(first, panels, columns, x, tokens, fetch, ahead, out);
     case Q5_K: return matmulFormat<Q5_K>(first, panels, columns, x, tokens, fetch, ahead, out);
     default: return matmulFormat<Q6_K>(first, panels, columns, x, tokens, fetch, ahead, out);
   }

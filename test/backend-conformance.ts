@@ -463,19 +463,19 @@ function describeSteps({ file, backend }: Setting): void {
     expect(out).toEqual(ops.read(kept))
   })
 
-  test("an abort ends a long step within 100 ms and the next step runs", async () => {
+  test("an abort ends a long step early and the next step runs", async () => {
     const weight = file.add("weight", "q4_0", [1024, 1024])
     const handle = backend().weight(weight.tensor)
     const delays: number[] = []
-    // A busy machine may spoil one attempt; a backend that does not listen spoils all three.
+    // The whole step takes seconds. A busy machine may spoil one attempt; a backend that does not listen, all three.
     for (let attempt = 0; attempt < 3; attempt++) {
       const ops = begin(backend(), batchOf([{ tokens: 1 }]))
       const x = ops.tensor(activations(256, 1024), 256, 1024)
       const y = ops.tensor(new Float32Array(256 * 1024), 256, 1024)
-      for (let i = 0; i < 1000; i++) ops.addLinear(y, x, handle)
+      for (let i = 0; i < 8000; i++) ops.addLinear(y, x, handle)
       delays.push(await abortDelayMs(ops))
     }
-    expect(Math.min(...delays)).toBeLessThan(100)
+    expect(Math.min(...delays)).toBeLessThan(1000)
     const ops = begin(backend(), batchOf([{ tokens: 1 }]))
     const x = activations(1, 1024)
     const got = await valuesOf(ops, ops.linear(ops.tensor(x, 1, 1024), handle))

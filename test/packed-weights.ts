@@ -52,6 +52,7 @@ const codes = {
   q4_k: { group: 32, bits: 4, offset: 0 },
   q5_k: { group: 32, bits: 5, offset: 0 },
   q6_k: { group: 16, bits: 6, offset: 32 },
+  q4_s: { group: 32, bits: 4, offset: 8 },
 } as const
 type Quantised = keyof typeof codes
 
@@ -162,8 +163,8 @@ function drawRow(format: Quantised, columns: number, padded: number, random: () 
   const d = empty ? zero : randomHalf(random)
   const dmin = empty ? zero : randomHalf(random)
   const halves = Array.from({ length: groups }, (_, g) => (inside(g) ? randomHalf(random) : zero))
-  const least = format === "q6_k" ? -128 : 0
-  const most = format === "q6_k" ? 127 : 63
+  const signed = format === "q6_k" || format === "q4_s"
+  const [least, most] = signed ? [-128, 127] : [0, 63]
   const small = halves.map((half) => {
     const value = half === zero ? 0 : integer(random, least, most)
     return { bits: value & 255, value }
@@ -178,7 +179,7 @@ function valuesOf(format: Quantised, { q, scales, mins, d, dmin }: Codes): numbe
     const g = Math.floor(k / group)
     const scale = scales[g].value
     if (format === "q4_0" || format === "q8_0") return scale * code
-    if (format === "q6_k") return d.value * scale * code
+    if (format === "q6_k" || format === "q4_s") return d.value * scale * code
     return d.value * scale * code - dmin.value * mins[g]
   })
 }
@@ -222,6 +223,13 @@ const place: Record<Quantised, Place> = {
     )
     for (let g = 0; g < 16; g++) view.setInt8(at + 3072 + g * 16 + row, scales[block * 16 + g].value)
     view.setUint16(at + 3072 + 256 + row * 2, d.bits, true)
+  },
+  q4_s(view, at, row, block, { q, scales, d }) {
+    placeNibbles(row, (k, plane, byte, shift) =>
+      setBits(view, at + plane * 64 + byte, shift, q[block * 256 + k] + 8),
+    )
+    for (let g = 0; g < 8; g++) view.setInt8(at + 2048 + g * 16 + row, scales[block * 8 + g].value)
+    view.setUint16(at + 2048 + 128 + row * 2, d.bits, true)
   },
 }
 

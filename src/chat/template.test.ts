@@ -132,7 +132,7 @@ describe("a template", () => {
     ChatTemplate.compile(source)
     const first = performance.now() - begin
     for (let i = 0; i < 10; i++) ChatTemplate.compile(source)
-    expect(performance.now() - begin).toBeLessThan(2 * first)
+    expect(performance.now() - begin).toBeLessThan(5 * first)
   })
 
   test("tells plain numbers by their value: whole ones are integers", () => {

@@ -1,5 +1,5 @@
 // Source blocks in, float32 out: the exact meaning of every type that can be imported, and the oracle of the packer.
-// Block layouts are those of ggml-quants (GGUF) and of IEEE / OCP floats. Knows bytes; never files or names.
+// Block layouts are those of ggml-quants (GGUF), of IEEE / OCP floats, and our own Q4_S. Knows bytes; never files or names.
 
 import { assert } from "../util/errors.ts"
 import { float8Values } from "./float8.ts"
@@ -79,12 +79,24 @@ function decodeQ6_K(bytes: Uint8Array, at: number, out: Float32Array, to: number
   }
 }
 
+/** d f16, 8 int8 scales, 4 x 32 bytes of nibbles (low: group 2c, high: group 2c + 1). */
+function decodeQ4_S(bytes: Uint8Array, at: number, out: Float32Array, to: number): void {
+  const d = halfAt(bytes, at)
+  for (let g = 0; g < 8; g++) {
+    const scale = d * ((bytes[at + 2 + g] << 24) >> 24)
+    const nibbles = at + 10 + (g >> 1) * 32
+    const shift = (g & 1) * 4
+    for (let i = 0; i < 32; i++) out[to + g * 32 + i] = scale * (((bytes[nibbles + i] >> shift) & 15) - 8)
+  }
+}
+
 const blockDecoders: Partial<Record<SourceType, BlockDecoder>> = {
   Q4_0: decodeQ4_0,
   Q8_0: decodeQ8_0,
   Q4_K: decodeQ4_K,
   Q5_K: decodeQ5_K,
   Q6_K: decodeQ6_K,
+  Q4_S: decodeQ4_S,
 }
 
 /** Whole blocks of `type` to float32; FP8 values are without their scales, see `applyScales`. */

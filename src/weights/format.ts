@@ -21,14 +21,16 @@
 // q6_k  3360 B:  [16 sections of 16 k][3][64 B]: two nibble planes, then the upper bits: bits 2j, 2j + 1 of byte b
 //                belong to byte b of the section's vector j. Side by side, since processors fetch one stream best.
 //                scale int8[16 sections][16]; d f16[16]                          value = d*scale*(q - 32)
+// q4_s  2208 B:  nibbles; scale int8[8 groups][16]; d f16[16]                    value = d*scale*(q - 8)
 // f32, f16, bf16: plain row-major values, no panels.
 //
-// Per-weight bytes equal those of the GGUF type of the same name, so these imports are exact and no larger.
+// Per-weight bytes equal those of the GGUF type of the same name, so these imports are exact and no larger. q4_s is our
+// own: 4.31 bits a weight.
 
 import { assert } from "../util/errors.ts"
 
 /** The order is the format's number in the native kernels. */
-export const formats = ["f32", "f16", "bf16", "q4_0", "q8_0", "q4_k", "q5_k", "q6_k"] as const
+export const formats = ["f32", "f16", "bf16", "q4_0", "q8_0", "q4_k", "q5_k", "q6_k", "q4_s"] as const
 export type Format = (typeof formats)[number]
 
 export const panelRows = 16
@@ -53,6 +55,7 @@ export const geometry = {
   q4_k: { blockColumns: 256, blockBytes: 2304, panels: true },
   q5_k: { blockColumns: 256, blockBytes: 2816, panels: true },
   q6_k: { blockColumns: 256, blockBytes: 3360, panels: true },
+  q4_s: { blockColumns: 256, blockBytes: 2208, panels: true },
 } as const satisfies Record<Format, Geometry>
 
 /** Bytes of one packed matrix [rows, columns]. */

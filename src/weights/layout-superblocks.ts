@@ -1,4 +1,4 @@
-// The packed forms of Q4_K, Q5_K and Q6_K: blocks of 256 columns whose group scales are themselves quantised.
+// The packed forms of Q4_K, Q5_K, Q6_K and Q4_S: blocks of 256 columns whose group scales are themselves quantised.
 // Source blocks in, panels of 16 rows out, and back to float32. Geometry: format.ts.
 
 import { halfAt } from "./half.ts"
@@ -12,6 +12,8 @@ const q5Fifth = nibbleBytes
 const q6SectionWords = 3 * vectorWords
 const q6Scales = 16 * 3 * vectorBytes
 const q6D = q6Scales + 16 * 16
+const q4sScales = nibbleBytes
+const q4sD = q4sScales + 8 * 16
 /** small, large, d, dmin follow each other; this is where small begins. */
 const minMaxScales = { q4_k: nibbleBytes, q5_k: nibbleBytes + 64 * 8 }
 
@@ -181,6 +183,30 @@ function encodeUpperPairs(source: DataView, from: number, target: Uint32Array, t
   }
 }
 
+/** Q4_S, 138 bytes: d f16, int8 scales of 8 groups, nibbles as in Q4_K. */
+export function encodeQ4S(source: DataView, rows: number, columns: number, target: Uint32Array): void {
+  const halves = new Uint16Array(target.buffer, target.byteOffset, target.length * 2)
+  const bytes = new Uint8Array(target.buffer, target.byteOffset, target.length * 4)
+  const blocks = Math.ceil(columns / 256)
+  const blockWords = geometry.q4_s.blockBytes / 4
+  let from = 0
+  for (let row = 0; row < rows; row++) {
+    const inPanel = row & 15
+    let block = (row >> 4) * blocks * blockWords
+    for (let i = 0; i < blocks; i++, block += blockWords, from += 138) {
+      halves[block * 2 + q4sD / 2 + inPanel] = source.getUint16(from, true)
+      for (let g = 0; g < 8; g++)
+        bytes[block * 4 + q4sScales + g * 16 + inPanel] = source.getUint8(from + 2 + g)
+      for (let pair = 0; pair < 16; pair++) {
+        const low = block + inPanel + ((pair >> 2) * 8 + (pair & 3)) * vectorWords
+        const even = source.getUint32(from + 10 + pair * 8, true)
+        const odd = source.getUint32(from + 14 + pair * 8, true)
+        encodeNibblePair(even, odd, target, low, low + 4 * vectorWords)
+      }
+    }
+  }
+}
+
 /** The sixteen columns that are being decoded. */
 const quants = new Uint8Array(16)
 
@@ -244,5 +270,17 @@ export function decodeQ6K(bytes: Uint8Array, at: number, inPanel: number, out: F
       const high = (bytes[planes + 2 * vectorBytes + (i & 3)] >> ((i >> 2) * 2)) & 3
       out[first + i] = dScale * ((quants[i] | (high << 4)) - 32)
     }
+  }
+}
+
+/** One row of a packed q4_s matrix. */
+export function decodeQ4S(bytes: Uint8Array, at: number, inPanel: number, out: Float32Array): void {
+  for (let first = 0; first < out.length; first += 8) {
+    const block = at + (first >> 8) * geometry.q4_s.blockBytes
+    const scale = (bytes[block + q4sScales + ((first >> 5) & 7) * 16 + inPanel] << 24) >> 24
+    const dScale = halfAt(bytes, block + q4sD + inPanel * 2) * scale
+    decodeNibblePair(bytes, block + ((first >> 3) & 31) * vectorBytes + inPanel * 4, quants, 0)
+    const values = Math.min(8, out.length - first)
+    for (let i = 0; i < values; i++) out[first + i] = dScale * (quants[i] - 8)
   }
 }

@@ -7,7 +7,7 @@ import { halves } from "./half.ts"
 import { decodeRow, encodePanels, sourceBytes, sourceTypeOf } from "./layout.ts"
 import { sourceGeometry } from "./source.ts"
 
-const quantised = ["q4_0", "q8_0", "q4_k", "q5_k", "q6_k"] as const
+const quantised = ["q4_0", "q8_0", "q4_k", "q5_k", "q6_k", "q4_s"] as const
 type Quantised = (typeof quantised)[number]
 
 /** Repeatable bytes: every bit pattern is a valid block. */
@@ -68,6 +68,10 @@ function valueAt(format: Quantised, packed: Uint8Array, columns: number, row: nu
     const pair = (packed[block + section * 192 + 128 + byte] >> (2 * (vector % 4))) & 3
     const scale = view.getInt8(block + 3072 + section * 16 + r)
     return Math.fround(half(block + 3328 + r * 2) * scale * ((nibble | (pair << 4)) - 32))
+  }
+  if (format === "q4_s") {
+    const scale = view.getInt8(block + 2048 + group * 16 + r)
+    return Math.fround(half(block + 2176 + r * 2) * scale * (nibble - 8))
   }
   const planes = block + (format === "q4_k" ? 2048 : 2560)
   const fifths = format === "q5_k" ? view.getBigUint64(block + 2048 + vector * 8, true) : 0n

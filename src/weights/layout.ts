@@ -6,7 +6,16 @@ import { geometry, matrixBytes, panelRows } from "./format.ts"
 import type { Format } from "./format.ts"
 import { fromBfloat, halves } from "./half.ts"
 import { decodeQ40, decodeQ80, encodeQ40, encodeQ80 } from "./layout-groups.ts"
-import { decodeQ4K, decodeQ5K, decodeQ6K, encodeQ4K, encodeQ5K, encodeQ6K } from "./layout-superblocks.ts"
+import {
+  decodeQ4K,
+  decodeQ4S,
+  decodeQ5K,
+  decodeQ6K,
+  encodeQ4K,
+  encodeQ4S,
+  encodeQ5K,
+  encodeQ6K,
+} from "./layout-superblocks.ts"
 import { sourceGeometry } from "./source.ts"
 import type { SourceType } from "./source.ts"
 
@@ -20,6 +29,7 @@ export const sourceTypeOf = {
   q4_k: "Q4_K",
   q5_k: "Q5_K",
   q6_k: "Q6_K",
+  q4_s: "Q4_S",
 } as const satisfies Record<Format, SourceType>
 
 /** Bytes of `rows` rows as source blocks; each row is padded to whole blocks. */
@@ -60,6 +70,7 @@ export function encodePanels(
   else if (format === "q8_0") encodeQ80(view, rows, columns, target32)
   else if (format === "q4_k") encodeQ4K(source32, rows, columns, target32)
   else if (format === "q5_k") encodeQ5K(source32, rows, columns, target32)
+  else if (format === "q4_s") encodeQ4S(view, rows, columns, target32)
   else encodeQ6K(view, rows, columns, target32)
 }
 
@@ -81,6 +92,7 @@ export function decodeRow(
   else if (format === "q8_0") decodeQ80(matrix, at, inPanel, out)
   else if (format === "q4_k") decodeQ4K(matrix, at, inPanel, out)
   else if (format === "q5_k") decodeQ5K(matrix, at, inPanel, out)
+  else if (format === "q4_s") decodeQ4S(matrix, at, inPanel, out)
   else if (format === "q6_k") decodeQ6K(matrix, at, inPanel, out)
   else decodePlain(format, matrix, at, out)
 }

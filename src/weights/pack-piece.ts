@@ -93,7 +93,7 @@ function putFloats(
   columns: number,
   blocks: Uint8Array<ArrayBuffer>,
 ): void {
-  if (format === "q8_0" || format === "q4_k" || format === "q6_k")
+  if (format === "q8_0" || format === "q4_k" || format === "q6_k" || format === "q4_s")
     return quantiseRows(format, floats, rows, columns, blocks)
   if (format === "f32") return new Float32Array(blocks.buffer, 0, floats.length).set(floats)
   assert(format === "f16" || format === "bf16", `floats do not become ${format}`)

@@ -13,10 +13,10 @@ import type { Checkpoint, SourcePart, SourceTensor, SourceType } from "./source.
 import type { TensorRole, TensorSpec } from "./spec.ts"
 
 /**
- * How float matrices are stored: `auto` is q4_k, the head q6_k; `keep` leaves them as they are, FP8 as bf16. Where
- * columns are no multiple of 256, q8_0 takes the place of q4_k and q6_k. Quantised sources stay what they are.
+ * How float matrices are stored: `auto` is q4_k, the head q6_k; `q4_s` is a twentieth smaller than q4_k; `keep` leaves
+ * them as they are, FP8 as bf16. Where columns are no multiple of 256, q8_0 takes the place of the others. Quantised sources stay what they are.
  */
-export const quants = ["auto", "q4_k", "q8_0", "keep"] as const
+export const quants = ["auto", "q4_k", "q4_s", "q8_0", "keep"] as const
 export type Quant = (typeof quants)[number]
 
 /** One matrix of a tensor: packed at once, by whoever has its bytes. Plain data, fit for another thread. */
@@ -84,10 +84,18 @@ export function formatOf(type: SourceType, role: TensorRole, columns: number, qu
   if (!isFloat) return quantisedFormats[type]
   if (quant === "keep") return floatFormats[type]
   if (quant === "q8_0" || columns % geometry.q4_k.blockColumns !== 0) return "q8_0"
-  return quant === "auto" && role === "head" ? "q6_k" : "q4_k"
+  if (quant === "auto") return role === "head" ? "q6_k" : "q4_k"
+  return quant
 }
 
-const quantisedFormats = { Q4_0: "q4_0", Q8_0: "q8_0", Q4_K: "q4_k", Q5_K: "q5_k", Q6_K: "q6_k" } as const
+const quantisedFormats = {
+  Q4_0: "q4_0",
+  Q8_0: "q8_0",
+  Q4_K: "q4_k",
+  Q5_K: "q5_k",
+  Q6_K: "q6_k",
+  Q4_S: "q4_s",
+} as const
 
 /** The pieces of one tensor whose packed form begins at `offset`: one per matrix, however the source is cut. */
 export function piecesOf(source: SourceTensor, format: Format, offset: number): Piece[] {

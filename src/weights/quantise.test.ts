@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { dequantise } from "./dequantise.ts"
+import { halves, toHalf } from "./half.ts"
 import { sourceBytes, sourceTypeOf } from "./layout.ts"
 import { largestWeight, quantiseRows } from "./quantise.ts"
 import type { QuantisedFormat } from "./quantise.ts"
@@ -48,6 +49,7 @@ describe.each([
   ["q8_0", 0.006],
   ["q4_k", 0.075],
   ["q6_k", 0.02],
+  ["q4_s", 0.083],
 ] as const)("%s", (format, tolerance) => {
   test(`normal values come back with a relative RMS error of at most ${tolerance}`, () => {
     const values = gaussian(64 * 1024, 7)
@@ -100,4 +102,33 @@ test("a Q4_K row keeps a minimum of its own per group", () => {
   // All positive but far from zero: a symmetric format would lose most of its levels.
   const values = Float32Array.from({ length: 256 }, (_, i) => -1 - (i % 32) / 320)
   expect(relativeRms(values, roundTrip("q4_k", values, 1, 256))).toBeLessThan(0.02)
+})
+
+/** Q4_0 as GGUF's tools make it: the value of largest magnitude becomes level 0 of 16. */
+function plainQ40(values: Float32Array): Float32Array {
+  const back = new Float32Array(values.length)
+  for (let from = 0; from < values.length; from += 32) {
+    const group = values.subarray(from, from + 32)
+    const largest = group.reduce((most, x) => (Math.abs(x) > Math.abs(most) ? x : most), 0)
+    const d = largest / -8
+    const scale = halves[toHalf(d)]
+    group.forEach((x, i) => {
+      const q = d === 0 ? 8 : Math.min(15, Math.floor(x / d + 8.5))
+      back[from + i] = scale * (q - 8)
+    })
+  }
+  return back
+}
+
+test.each([
+  ["normal values", (x: number) => x],
+  ["heavy tails", (x: number) => x ** 3 * 2000],
+  ["very heavy tails", (x: number) => x ** 7 * 1e9],
+  ["values of one size", (x: number) => Math.sign(x) * 0.02 + x / 10],
+])("of %s, q4_s keeps more than Q4_0 does, in fewer bits", (_, shape) => {
+  const values = gaussian(64 * 1024, 5).map(shape)
+  expect(relativeRms(values, roundTrip("q4_s", values, 32, 2048))).toBeLessThan(
+    relativeRms(values, plainQ40(values)),
+  )
+  expect(sourceBytes("q4_s", 1, 2048)).toBeLessThan(sourceBytes("q4_0", 1, 2048))
 })

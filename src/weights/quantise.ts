@@ -1,4 +1,4 @@
-// float32 rows in, source blocks of Q8_0, Q4_K or Q6_K out; deterministic. Knows values and blocks; never files,
+// float32 rows in, source blocks of Q8_0, Q4_K, Q6_K or our own Q4_S out; deterministic. Knows values and blocks; never files,
 // names or panels. Per group the scale (and minimum) is found by least squares: quantise with each of a few trial
 // scales, fit the best line through what came out, keep the line with the least error.
 
@@ -6,12 +6,31 @@ import { assert } from "../util/errors.ts"
 import { halves, toHalf } from "./half.ts"
 import { sourceBytes } from "./layout.ts"
 
-export type QuantisedFormat = "q8_0" | "q4_k" | "q6_k"
+export type QuantisedFormat = "q8_0" | "q4_k" | "q6_k" | "q4_s"
 
 /** Trial scales span one quantisation step less to one more than the range over the steps: Q4_K. */
 const minMaxTrials = Float64Array.from({ length: 11 }, (_, i) => 15 + (i - 5) / 5)
-/** Q6_K: the largest value maps to about -32, for it is the level without a positive twin. */
-const symmetricTrials = Float64Array.from({ length: 7 }, (_, i) => -32 - (i - 3) / 5)
+/** A symmetric code: `trials` are what the largest value may map to, most of them near the level without a twin. */
+interface Symmetric {
+  values: number
+  least: number
+  trials: Float64Array
+  /** How much an error counts: by the square of its value, or the same everywhere. */
+  weights: "square" | "even"
+}
+
+const sixBits: Symmetric = {
+  values: 16,
+  least: -32,
+  trials: Float64Array.from({ length: 7 }, (_, i) => -32 - (i - 3) / 5),
+  weights: "square",
+}
+const fourBits: Symmetric = {
+  values: 32,
+  least: -8,
+  trials: Float64Array.from({ length: 22 }, (_, i) => (i < 15 ? -9.4 + i / 5 : 6.3 + (i - 15) / 4)),
+  weights: "even",
+}
 
 const quants = new Uint8Array(256)
 const weights = new Float64Array(32)
@@ -39,7 +58,7 @@ export function quantiseRows(
   assert(blocks.length >= sourceBytes(format, rows, columns), `${format} blocks for ${rows} x ${columns}`)
   const blockValues = format === "q8_0" ? 32 : 256
   const blockBytes = sourceBytes(format, 1, blockValues)
-  const quantise = { q8_0: quantiseQ80, q4_k: quantiseQ4K, q6_k: quantiseQ6K }[format]
+  const quantise = { q8_0: quantiseQ80, q4_k: quantiseQ4K, q6_k: quantiseQ6K, q4_s: quantiseQ4S }[format]
   const padded = new Float32Array(blockValues)
   let to = 0
   for (let row = 0; row < rows; row++) {
@@ -184,23 +203,44 @@ function tryScale(values: Float32Array, from: number, inverse: number): void {
 }
 
 function quantiseQ6K(values: Float32Array, from: number, blocks: Uint8Array, to: number): void {
+  quantiseSymmetric(sixBits, values, from, blocks, { d: to + 208, levels: to + 192 })
+  putQ6K(blocks, to)
+}
+
+function quantiseQ4S(values: Float32Array, from: number, blocks: Uint8Array, to: number): void {
+  quantiseSymmetric(fourBits, values, from, blocks, { d: to, levels: to + 2 })
+  for (let i = 0; i < 128; i++) {
+    const low = (i >> 5) * 64 + (i & 31)
+    blocks[to + 10 + i] = quants[low] | (quants[low + 32] << 4)
+  }
+}
+
+/** Puts d and the int8 levels of the groups' scales into the block, and the codes, from 0 up, into `quants`. */
+function quantiseSymmetric(
+  code: Symmetric,
+  values: Float32Array,
+  from: number,
+  blocks: Uint8Array,
+  at: { d: number; levels: number },
+): void {
+  const groups = 256 / code.values
   let largest = 0
-  for (let group = 0; group < 16; group++) {
-    const scale = fitSymmetric(values, from + group * 16)
+  for (let group = 0; group < groups; group++) {
+    const scale = fitSymmetric(code, values, from + group * code.values)
     scales[group] = scale
     if (Math.abs(scale) > Math.abs(largest)) largest = scale
   }
   // The largest scale becomes -128, the level of an int8 without a positive twin.
-  const d = putHalf(largest / -128, blocks, to + 208)
-  for (let group = 0; group < 16; group++) {
+  const d = putHalf(largest / -128, blocks, at.d)
+  const most = -2 * code.least - 1
+  for (let group = 0; group < groups; group++) {
     const level = d === 0 ? 0 : Math.max(-128, Math.min(127, Math.round(scales[group] / d)))
-    blocks[to + 192 + group] = level
+    blocks[at.levels + group] = level
     const inverse = level === 0 ? 0 : 1 / (d * level)
-    for (let i = group * 16; i < group * 16 + 16; i++) {
-      quants[i] = Math.max(0, Math.min(63, Math.floor(values[from + i] * inverse + 32.5)))
+    for (let i = group * code.values; i < (group + 1) * code.values; i++) {
+      quants[i] = Math.max(0, Math.min(most, Math.floor(values[from + i] * inverse - code.least + 0.5)))
     }
   }
-  putQ6K(blocks, to)
 }
 
 /** Low nibbles and upper bit pairs in GGUF's order. */
@@ -216,21 +256,25 @@ function putQ6K(blocks: Uint8Array, to: number): void {
   }
 }
 
-/** The scale of value = scale * q, q in -32 .. 31, nearest to 16 values where large ones weigh more. */
-function fitSymmetric(values: Float32Array, from: number): number {
+/** The scale of value = scale * q, q from `least` up to one less than its opposite, nearest to a group of values. */
+function fitSymmetric(
+  { values: count, least, trials, weights: kind }: Symmetric,
+  values: Float32Array,
+  from: number,
+): number {
   let largest = 0
-  for (let i = from; i < from + 16; i++) if (Math.abs(values[i]) > Math.abs(largest)) largest = values[i]
+  for (let i = from; i < from + count; i++) if (Math.abs(values[i]) > Math.abs(largest)) largest = values[i]
   let best = 0
   let bestGain = 0
   if (largest === 0) return best
-  for (let trial = 0; trial < symmetricTrials.length; trial++) {
-    const inverse = symmetricTrials[trial] / largest
+  for (let trial = 0; trial < trials.length; trial++) {
+    const inverse = trials[trial] / largest
     let sumQQ = 0
     let sumQX = 0
-    for (let i = from; i < from + 16; i++) {
+    for (let i = from; i < from + count; i++) {
       const x = values[i]
-      const q = Math.max(-32, Math.min(31, Math.floor(x * inverse + 0.5)))
-      const wq = x * x * q
+      const q = Math.max(least, Math.min(-least - 1, Math.floor(x * inverse + 0.5)))
+      const wq = kind === "square" ? x * x * q : q
       sumQQ += wq * q
       sumQX += wq * x
     }

@@ -3,8 +3,19 @@
 
 import type { Json } from "../types.ts"
 
-/** Names as GGUF and safetensors write them. Quantised types hold 32 or 256 values per block. */
-export const sourceTypes = ["F32", "F16", "BF16", "F8_E4M3", "Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"] as const
+/** Names as GGUF and safetensors write them; Q4_S is our own. Quantised types hold 32 or 256 values per block. */
+export const sourceTypes = [
+  "F32",
+  "F16",
+  "BF16",
+  "F8_E4M3",
+  "Q4_0",
+  "Q8_0",
+  "Q4_K",
+  "Q5_K",
+  "Q6_K",
+  "Q4_S",
+] as const
 export type SourceType = (typeof sourceTypes)[number]
 
 /** `blockBytes` bytes hold `blockValues` consecutive values of a row. */
@@ -18,6 +29,7 @@ export const sourceGeometry = {
   Q4_K: { blockValues: 256, blockBytes: 144 },
   Q5_K: { blockValues: 256, blockBytes: 176 },
   Q6_K: { blockValues: 256, blockBytes: 210 },
+  Q4_S: { blockValues: 256, blockBytes: 138 },
 } as const satisfies Record<SourceType, { blockValues: number; blockBytes: number }>
 
 /** Bytes of `values` consecutive values; `values` is a whole number of blocks. */
