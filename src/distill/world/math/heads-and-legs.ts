@@ -24,6 +24,8 @@ interface Setting {
   readonly many: string
   readonly unit: string
   readonly story: string
+  /** Which kind has less, where their names say how much. */
+  readonly compared?: string
 }
 
 /** numbers: how many things, how much in all, how much one of each kind has. */
@@ -99,12 +101,13 @@ function solve(random: Random, language: Language, numbers: readonly number[], s
 function stepsOf(
   language: Language,
   [things, total, less, more]: readonly number[],
-  { few, many }: Setting,
+  { few, many, compared }: Setting,
   asked: Asked,
 ): string[] {
   const extra = total - less * things
   const surplus = more - less
   return [
+    ...(compared === undefined ? [] : [compared]),
     `${language === "en" ? "all " : "全是"}${few}: ${multiply(things, less)}`,
     `${language === "en" ? "extra" : "多出"}: ${subtract(total, less * things)}`,
     ...(surplus > 1 ? [subtract(more, less), `${many}: ${divide(extra, surplus)}`] : [`${many}: ${extra}`]),
@@ -180,5 +183,5 @@ function purse(random: Random, language: Language, less: number, more: number): 
       `{total} ${small}[| together| in all].`,
     zh: `[{name}有|罐子里有|钱包里有|盒子里有|存钱罐里有]{things}枚硬币,[都是|只有|是]{first}[和|或]{second},[一共|共|总共|合计]{total}${coin}[。|,]`,
   }[language]
-  return { few: kind(less), many: kind(more), unit: "枚", story }
+  return { few: kind(less), many: kind(more), unit: "枚", story, compared: `${less}<${more}` }
 }

@@ -92,6 +92,7 @@ function basketSteps(
   const label = (text: string) => `${text}: `
   const small = countA * priceA + fewer * priceB
   return [
+    label(b.many) + subtract(more, fewer),
     label(counted(language, more - fewer, b)) + subtract(small + (more - fewer) * priceB, small),
     ...(more - fewer > 1
       ? [label(counted(language, 1, b)) + divide((more - fewer) * priceB, more - fewer)]

@@ -2,6 +2,7 @@
 
 import type { Json } from "../../../types.ts"
 import { json } from "../checks.ts"
+import { madeUpCity, madeUpPerson } from "../made-up.ts"
 import { phrase } from "../phrase.ts"
 import type { Language, Problem, Split } from "../problem.ts"
 import type { Random } from "../random.ts"
@@ -39,9 +40,9 @@ export function jsonProblem(random: Random, split: Split, language: Language): P
   const fields = schemaFields.map(({ field }) => field)
   const chosen = schemaFields.map(({ key }) => key)
   const values: Record<Field, string | number> = {
-    name: random.pick(names[language]),
+    name: random.chance(0.5) ? madeUpPerson(random, language) : random.pick(names[language]),
     age: random.between(5, 90),
-    city: random.pick(cities[language]),
+    city: random.chance(0.5) ? madeUpCity(random, language) : random.pick(cities[language]),
     item: random.pick(goods[language]).many,
     count: random.between(2, 30),
   }
@@ -57,7 +58,7 @@ export function jsonProblem(random: Random, split: Split, language: Language): P
     stages: [
       {
         kind: "say",
-        thought: fields.map((field) => values[field]).join("\n"),
+        thought: fields.map((field, i) => `${chosen[i]}: ${values[field]}`).join("\n"),
         text: written(filled),
         check: json(filled),
       },
