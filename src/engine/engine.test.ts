@@ -135,6 +135,22 @@ describe("several at once", () => {
     expect(model.steps[0]).toBe("13+4+13")
   })
 
+  test("are not kept waiting by a long prompt on a slow machine", async () => {
+    const { model, generate } = scripted(hashing, { chunkTokens: 256 })
+    const rowsOf = (step = "") => step.split("+").map(Number)
+    model.during = async () => {
+      const rows = rowsOf(model.steps.at(-1)).reduce((sum, count) => sum + count)
+      await new Promise((resolve) => setTimeout(resolve, 20 * rows))
+    }
+    const reply = allOf(generate([1], limit(12)))
+    while (model.steps.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    await Promise.all([reply, allOf(generate(promptOf(90), limit(1)))])
+    const chunks = model.steps.filter((step) => step.includes("+")).map((step) => rowsOf(step)[1])
+    expect(chunks.length).toBeGreaterThan(3)
+    // 25 rows take half a second; the first chunk is a guess.
+    expect(Math.max(...chunks.slice(1))).toBeLessThan(25)
+  })
+
   test("give the same ids whatever the chunks, the pages and the company", async () => {
     const request = fc.record({
       length: fc.integer({ min: 1, max: 500 }),

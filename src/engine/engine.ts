@@ -133,7 +133,9 @@ export class Engine {
     try {
       const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
+      const start = performance.now()
       await this.#model.backend.submit(this.#abort.signal)
+      this.#scheduler.took(performance.now() - start)
       this.#sample(logits) // logits -> ids
     } catch (error) {
       this.#interrupted(error)

@@ -1,7 +1,8 @@
 // Step 4. Waiting and running sequences in, one batch out. Knows ids, counters and pages; never text, never tensors.
 //
 // Each step holds one row for every sequence in decode and, up to chunkTokens rows in all, chunks of those in
-// prefill: equal shares, so that a short prompt is not kept waiting behind a long one. Sequences enter in order of
+// prefill: equal shares, so that a short prompt is not kept waiting behind a long one; fewer rows while there are
+// replies, which would wait for them. Sequences enter in order of
 // arrival once their prompt fits; when pages run out, the one that entered last gives up its own and waits again,
 // to be computed anew. The oldest is never set back, so all of them come to an end.
 
@@ -9,6 +10,7 @@ import type { Batch } from "../backend/backend.ts"
 import { pagesBehind, pageTokens } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { BatchBuilder } from "./batch.ts"
+import { Pace } from "./pace.ts"
 import { Pages, pagesFor } from "./pages.ts"
 import { isWithin, PrefixCache } from "./prefix.ts"
 import type { PageRange } from "./prefix.ts"
@@ -35,6 +37,9 @@ export class Scheduler {
   readonly #tiers: Tiers
   readonly #prefixes: PrefixCache
   readonly #builder: BatchBuilder
+  readonly #pace: Pace
+  /** Of prompts in the latest step, where it has replies too; else 0. */
+  #mixedRows = 0
   /** In order of arrival. */
   readonly #waiting: Sequence[] = []
   /** In order of admission. */
@@ -45,6 +50,7 @@ export class Scheduler {
     this.#tiers = options.tiers
     this.#pages = new Pages(options.kvPages, options.tiers)
     this.#prefixes = new PrefixCache(this.#pages)
+    this.#pace = new Pace(options.chunkTokens)
     this.#builder = new BatchBuilder(
       options.chunkTokens + options.maxSequences,
       options.kvPages,
@@ -78,6 +84,11 @@ export class Scheduler {
     const scheduled = this.#running.filter((sequence) => sequence.numScheduled > 0)
     assert(scheduled.length > 0, "a step without rows")
     return this.#builder.build(scheduled)
+  }
+
+  /** The latest step is over. */
+  took(ms: number): void {
+    if (this.#mixedRows > 0) this.#pace.took(ms, this.#mixedRows)
   }
 
   /** Takes a sequence out; what it computed is kept for later prompts, or dropped. */
@@ -152,12 +163,15 @@ export class Scheduler {
     for (const sequence of decoding) sequence.numScheduled = 1
     const prefilling = this.#running.filter((sequence) => sequence.phase === "prefill")
     prefilling.sort((a, b) => a.numPending - b.numPending)
-    let rows = Math.max(1, this.#options.chunkTokens - decoding.length)
+    const most = decoding.length > 0 ? this.#pace.rows : Infinity
+    let rows = Math.max(1, Math.min(most, this.#options.chunkTokens - decoding.length))
+    this.#mixedRows = 0
     for (const [i, sequence] of prefilling.entries()) {
       const share = Math.ceil(rows / (prefilling.length - i))
-      const most = sequence.wants === "every" ? Math.min(share, maxLogitRows) : share
-      sequence.numScheduled = Math.min(most, sequence.numPending)
+      const limit = sequence.wants === "every" ? maxLogitRows : Infinity
+      sequence.numScheduled = Math.min(share, limit, sequence.numPending)
       rows -= sequence.numScheduled
+      if (decoding.length > 0) this.#mixedRows += sequence.numScheduled
     }
   }
 
