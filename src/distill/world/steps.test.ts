@@ -6,14 +6,18 @@ const number = (most: number, least = 0) => fc.integer({ min: least, max: most }
 
 /** Every equation of a step as the numbers on its two sides. */
 function equations(step: string): [number, number][] {
-  return step
-    .replace(/^[^:]*:/, "")
-    .split(",")
-    .filter((part) => part.includes("="))
-    .map((part) => {
-      const [left, right] = part.split("=")
-      return [valueOf(left), Number(right)]
-    })
+  return (
+    step
+      .replace(/^[^:]*:/, "")
+      .split(",")
+      .filter((part) => part.includes("="))
+      // A division says what it divides next.
+      .map((part) => part.replace(/^\d+:/, ""))
+      .map((part) => {
+        const [left, right] = part.split("=")
+        return [valueOf(left), Number(right)]
+      })
+  )
 }
 
 function valueOf(expression: string): number {
@@ -57,14 +61,14 @@ describe("a step of arithmetic", () => {
   test("divides digit by digit", () => {
     expect(divide(24, 2)).toBe("24/2=12")
     expect(divide(640, 80)).toBe("640/80=64/8=8")
-    expect(divide(882, 9)).toBe("882/9:9*9=81,88-81=7,9*8=72,72-72=0,98")
-    expect(divide(816, 8)).toBe("816/8:8*1=8,8-8=0,8*0=0,1-0=1,8*2=16,16-16=0,102")
+    expect(divide(882, 9)).toBe("882/9:88:9*9=81,88-81=7,72:9*8=72,72-72=0,98")
+    expect(divide(816, 8)).toBe("816/8:8:8*1=8,8-8=0,1:8*0=0,1-0=1,16:8*2=16,16-16=0,102")
     fc.assert(fc.property(number(99), number(10, 1), (a, b) => holds(divide(a * b, b), a)))
   })
 
   test("shares out and ends with what is left over", () => {
-    expect(shareOut(47, 6)).toBe("47/6:6*7=42,47-42=5,7 r5")
-    expect(shareOut(98, 5)).toBe("98/5:5*1=5,9-5=4,5*9=45,48-45=3,19 r3")
+    expect(shareOut(47, 6)).toBe("47/6:47:6*7=42,47-42=5,7 r5")
+    expect(shareOut(98, 5)).toBe("98/5:9:5*1=5,9-5=4,48:5*9=45,48-45=3,19 r3")
     fc.assert(fc.property(number(99, 10), number(9, 1), (a, b) => holds(shareOut(a, b), a % b)))
   })
 

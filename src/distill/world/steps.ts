@@ -2,6 +2,7 @@
 // model cannot know by heart is done digit by digit, as on paper; the last number of a step is its result.
 
 import { assert } from "../../util/errors.ts"
+import type { Language } from "./problem.ts"
 
 /** Two digits at once; else column by column from the right, each with its carry. */
 export function add(a: number, b: number): string {
@@ -56,6 +57,11 @@ export function divide(a: number, b: number): string {
   return `${a}/${b}:${longDivision(a, b).join(",")},${quotient}`
 }
 
+/** What is asked for, said first where several things could be meant. */
+export function askedFor(language: Language, what: string): string {
+  return `${language === "en" ? "asked" : "求"}: ${what}`
+}
+
 /** The whole quotient, and what is left. */
 export function shareOut(a: number, b: number): string {
   return `${a}/${b}:${longDivision(a, b).join(",")},${Math.floor(a / b)} r${a % b}`
@@ -71,7 +77,7 @@ function longDivision(a: number, b: number): string[] {
     // Leading zeros of the quotient are not written.
     if (part < b && steps.length === 0) continue
     const product = part - rest
-    steps.push(`${b}*${product / b}=${product}`, `${part}-${product}=${rest}`)
+    steps.push(`${part}:${b}*${product / b}=${product}`, `${part}-${product}=${rest}`)
   }
   return steps
 }

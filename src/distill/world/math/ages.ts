@@ -1,7 +1,7 @@
 // Step 6. How old somebody is, was or will be.
 
 import { phrase } from "../phrase.ts"
-import { add, divide, multiply, subtract } from "../steps.ts"
+import { add, askedFor, divide, multiply, subtract } from "../steps.ts"
 import { names } from "../vocabulary.ts"
 import type { WordKind } from "./word-problem.ts"
 
@@ -62,6 +62,7 @@ export const ageTimes: WordKind = {
     return {
       question: phrase(random, pattern, { a, b, word, times, sum, name }),
       steps: [
+        askedFor(language, name),
         `${language === "en" ? "parts" : "份数"}: ${add(times, 1)}`,
         `${b}: ${divide(sum, times + 1)}`,
         ...(asked === "older" ? [`${a}: ${multiply(age, times)}`] : []),

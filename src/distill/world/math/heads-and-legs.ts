@@ -3,7 +3,7 @@
 import type { Language } from "../problem.ts"
 import { phrase } from "../phrase.ts"
 import type { Random } from "../random.ts"
-import { divide, multiply, subtract } from "../steps.ts"
+import { askedFor, divide, multiply, subtract } from "../steps.ts"
 import { beasts, birds, names, vehicles } from "../vocabulary.ts"
 import type { Worded, WordKind } from "./word-problem.ts"
 
@@ -106,7 +106,9 @@ function stepsOf(
 ): string[] {
   const extra = total - less * things
   const surplus = more - less
+  const wanted = { few: [few], many: [many], both: [few, many] }[asked].join(language === "en" ? ", " : "、")
   return [
+    askedFor(language, wanted),
     ...(compared === undefined ? [] : [compared]),
     `${language === "en" ? "all " : "全是"}${few}: ${multiply(things, less)}`,
     `${language === "en" ? "extra" : "多出"}: ${subtract(total, less * things)}`,

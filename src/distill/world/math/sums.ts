@@ -67,7 +67,8 @@ export const sumAndDifference: WordKind = {
     const things = random.pick(goods[language]).many
     const asked = random.pick(["large", "small"] as const)
     const given = { a, b, one: one.one, two: two.one, things, sum: large + small, difference: large - small }
-    const whose = story[asked].replace(/\{(\w+)\}/, (_, name: "a" | "b" | "one" | "two") => given[name])
+    const nameOf = (amount: "large" | "small") =>
+      story[amount].replace(/\{(\w+)\}/, (_, name: "a" | "b" | "one" | "two") => given[name])
     const answer = asked === "large" ? large : small
     const sum = large + small
     const difference = large - small
@@ -76,8 +77,13 @@ export const sumAndDifference: WordKind = {
         ? [add(sum, difference), divide(2 * large, 2)]
         : [subtract(sum, difference), divide(2 * small, 2)]
     return {
-      question: phrase(random, story.text, { ...given, asked: whose }),
-      steps: [`${language === "en" ? "twice" : "两倍"}: ${doubled[0]}`, doubled[1]],
+      question: phrase(random, story.text, { ...given, asked: nameOf(asked) }),
+      // Which of them is asked for decides between adding and taking away.
+      steps: [
+        `${nameOf("large")}>${nameOf("small")}`,
+        `${nameOf(asked)}${language === "en" ? " twice" : "两倍"}: ${doubled[0]}`,
+        doubled[1],
+      ],
       says: language === "en" ? `The answer is ${answer}.` : `答案是${answer}。`,
       answer,
     }

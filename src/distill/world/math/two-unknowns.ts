@@ -1,7 +1,7 @@
 // Step 6. Two prices at once: what two baskets cost, or one basket and one price.
 
 import { phrase } from "../phrase.ts"
-import { divide, multiply, subtract } from "../steps.ts"
+import { askedFor, divide, multiply, subtract } from "../steps.ts"
 import type { Language } from "../problem.ts"
 import { goods } from "../vocabulary.ts"
 import type { Noun } from "../vocabulary.ts"
@@ -92,6 +92,7 @@ function basketSteps(
   const label = (text: string) => `${text}: `
   const small = countA * priceA + fewer * priceB
   return [
+    askedFor(language, { a: a.one, b: b.one }[asked]),
     label(b.many) + subtract(more, fewer),
     label(counted(language, more - fewer, b)) + subtract(small + (more - fewer) * priceB, small),
     ...(more - fewer > 1

@@ -49,7 +49,7 @@ export function recallProblem(
   options: RecallOptions = {},
 ): Problem {
   const asked = options.needles ?? random.pick([1, 1, 2, 3, 4])
-  const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next() ** 1.5))
+  const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next()))
   const hidden = drawNeedles(random, split, language, asked + random.between(0, 3))
   const wanted = random.sample(hidden, asked)
   // The first one asked for goes in last: nothing moves it then.

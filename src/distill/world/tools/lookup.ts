@@ -12,8 +12,8 @@ import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
 import type { NamedTool, Result } from "./kit.ts"
-import { contentOf, drawKeys, find, topics } from "./topics.ts"
-import type { Found } from "./topics.ts"
+import { contentOf, drawKeys, find, subjects, topics } from "./topics.ts"
+import type { Found, Topic } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
 
 const noEntry: readonly Json[] = [{ error: "not found" }, { result: null }, { error: "no entry" }]
@@ -48,7 +48,7 @@ export function lookupProblem(
     ],
     tools: box.tools,
     faults,
-    stages: stagesOf(random, language, found, box.of(topic), trouble, support),
+    stages: stagesOf(random, language, found, { topic, tool: box.of(topic) }, trouble, support),
   })
 }
 
@@ -56,7 +56,7 @@ function stagesOf(
   random: Random,
   language: Language,
   found: readonly Found[],
-  tool: NamedTool,
+  { topic, tool }: { topic: Topic; tool: NamedTool },
   trouble: Trouble,
   support: Support,
 ): Stage[] {
@@ -64,7 +64,8 @@ function stagesOf(
     language,
     found.map(({ key }) => key),
   )
-  const thought = { en: `Look up ${keys}.`, zh: `查询${keys}。` }[language]
+  const what = subjects[language][topic]
+  const thought = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
   const [{ key, result }] = found
   const make = (given: Result) => tool.call([key], given)
   switch (trouble) {

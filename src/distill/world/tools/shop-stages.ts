@@ -124,7 +124,7 @@ function stepsOf(visit: Visit): Step[] {
 const thoughts = {
   en: {
     order: (id: string) => `Get order ${id}.`,
-    stock: (why: string, sku: string) => `${why}, in time. Check ${sku}.`,
+    stock: (why: string, sku: string) => `${why}, in time. Check the stock of ${sku}.`,
     label: (why: string) => `${why}. Create the label.`,
   },
   zh: {
