@@ -77,7 +77,7 @@ function targets(target: string | Record<string, string>): string[] {
 describe("TypeScript programs that use the package", () => {
   test("compile where they are right, declarations checked, and nowhere else", () => {
     const right = `
-      import { load, UserError } from "a3b"
+      import { load, remote, UserError } from "a3b"
       import type { ChatEvent, ChatModel, Sampling, Tool } from "a3b"
       import { AutoModelForCausalLM, AutoTokenizer, TextStreamer } from "a3b/transformers"
 
@@ -85,6 +85,7 @@ describe("TypeScript programs that use the package", () => {
       const sampling: Partial<Sampling> = { temperature: 0.6, seed: 1 }
       await using llm = await load("model", { context: 4096, onNotice: (text: string) => void text })
       const model: ChatModel = llm
+      const elsewhere: ChatModel = remote("http://localhost:8000/v1", { model: "m", dialect: "vllm" })
       const events: ChatEvent[] = []
       try {
         for await (const event of model.chat({ messages: [{ role: "user", content: "a" }], tools, sampling }))
@@ -97,7 +98,7 @@ describe("TypeScript programs that use the package", () => {
       const causal = await AutoModelForCausalLM.from_pretrained("model")
       const streamer = new TextStreamer(tokenizer, { skip_prompt: true })
       const ids: number[][] = await causal.generate({ ...tokenizer(text), max_new_tokens: 8, streamer })
-      export { events, ids }
+      export { elsewhere, events, ids }
     `
     const wrongType = `import { load } from "a3b"; export const llm: number = load("model")`
     const wrongName = `import { Pages } from "a3b"; export { Pages }`
@@ -129,15 +130,16 @@ function diagnose(programs: Record<string, string>): string[] {
 }
 
 describe("importing the package", () => {
-  test.each(["a3b", "a3b/transformers"])(
-    "%s loads templates and tokenizers, and no other package",
-    (entry) => {
-      const packages = loadedBy(entry).flatMap(
-        (url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? [],
-      )
-      expect([...new Set(packages)].sort()).toEqual(["@huggingface/jinja", "@huggingface/tokenizers"])
-    },
-  )
+  const local = ["@huggingface/jinja", "@huggingface/tokenizers"]
+  test.each([
+    ["a3b", [...local, "eventsource-parser"]],
+    ["a3b/transformers", local],
+  ])("%s loads %j, and no other package", (entry, expected) => {
+    const packages = loadedBy(entry).flatMap(
+      (url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? [],
+    )
+    expect([...new Set(packages)].sort()).toEqual(expected)
+  })
 
   test("a3b loads no code of one backend or of downloading before it is asked to", () => {
     const ours = loadedBy("a3b").filter((url) => url.includes("/dist/"))
