@@ -172,10 +172,14 @@ export class ReplyReader {
     if (told !== undefined) return told
     const finish = asText(this.#choice.finish_reason)
     const odd = finish !== undefined && !natural.has(finish) ? [`the server ended the reply: ${finish}`] : []
-    const isSilent = !this.#said.has("content") && this.#numCalls === 0 && this.#diagnostics.length === 0
-    const silence = this.#said.has("reasoning") ? "the reply ended inside its thinking" : "the reply is empty"
-    return [...odd, ...(isSilent ? [silence] : []), ...this.#diagnostics, ...this.#calls.diagnostics].join(
-      "; ",
-    )
+    return [...odd, ...this.#silence(), ...this.#diagnostics, ...this.#calls.diagnostics].join("; ")
+  }
+
+  #silence(): string[] {
+    const { stop = [] } = this.#options.request
+    // A reply that may have been stopped at its first word is nothing odd; of text the parser has told.
+    if (stop.length > 0 || this.#numCalls > 0 || this.#said.has("content") || this.#diagnostics.length > 0)
+      return []
+    return [this.#said.has("reasoning") ? "the reply ended inside its thinking" : "the reply is empty"]
   }
 }
