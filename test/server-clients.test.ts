@@ -7,7 +7,7 @@ import { generateText, jsonSchema, streamText, tool } from "ai"
 import OpenAI from "openai"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { listen } from "../src/server/server.ts"
-import type { RunningServer } from "../src/server/server.ts"
+import type { RunningServer } from "../src/server/running-server.ts"
 import { FakeModel } from "./fake-model.ts"
 import { serving } from "./serving.ts"
 
