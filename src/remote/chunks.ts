@@ -4,15 +4,13 @@
 import { createParser } from "eventsource-parser"
 import type { ParseError } from "eventsource-parser"
 import { errorIn, shortened } from "./failure.ts"
+import { maxLength } from "./http.ts"
 import type { RemoteHttp } from "./http.ts"
 import { asList, asObject, parseObject } from "./json.ts"
 import type { JsonObject } from "./json.ts"
 
 /** `done` is said by a server that has sent all. */
 export type Chunk = JsonObject | "done"
-
-/** Characters of one event: no piece of a reply is that long. */
-const maxEventLength = 1 << 26
 
 export async function* readChunks(
   http: RemoteHttp,
@@ -40,7 +38,7 @@ async function* readEvents(
       const failure = failureOf(error)
       if (failure !== undefined) texts.push(failure)
     },
-    maxBufferSize: maxEventLength,
+    maxBufferSize: maxLength,
   })
   const utf8 = new TextDecoder()
   for await (const bytes of http.bytes(response, signal)) {
@@ -79,7 +77,7 @@ function readChunk(http: RemoteHttp, text: string): Chunk {
 
 function refuseEmpty(http: RemoteHttp, body: JsonObject): void {
   if (asObject(asObject(asList(body.choices)[0])?.message)) return
-  const why = `sent no choices[0].message (${shortened(JSON.stringify(body))})`
+  const why = `sent no choices[0].message (only ${shortened(Object.keys(body).join(", ")) || "{}"})`
   throw http.fail({ code: "network", why, advice: "check the URL", kind: "final" })
 }
 

@@ -51,27 +51,21 @@ export function statusFailure(status: number, text: string): RemoteFailure {
 
 /** What an error object says that came in place of a piece of the reply; nothing where there is none. */
 export function errorIn(body: JsonObject): string | undefined {
-  if ((body.error ?? null) !== null || body.object === "error") return toldBy(JSON.stringify(body))
-  return undefined
+  if ((body.error ?? null) === null && body.object !== "error") return undefined
+  return shortened(messageIn(body) ?? "it does not say which")
 }
 
 export function shortened(text: string): string {
   return text.length > longest ? `${text.slice(0, longest)}...` : text
 }
 
-/** The message in the forms that servers have: OpenAI's, vLLM's older one, FastAPI's, or plain text. */
 function toldBy(text: string): string {
-  const body = parseObject(text)
-  const error = asObject(body?.error)
-  const told =
-    asText(error?.message) ??
-    asText(body?.error) ??
-    asText(body?.message) ??
-    asText(body?.detail) ??
-    firstDetail(body)
-  return shortened((told ?? text).replace(/\s+/g, " ").trim())
+  return shortened((messageIn(parseObject(text)) ?? text).replace(/\s+/g, " ").trim())
 }
 
-function firstDetail(body: JsonObject | undefined): string | undefined {
-  return asText(asObject(asList(body?.detail)[0])?.msg)
+/** In the forms that servers have: OpenAI's, vLLM's older one, FastAPI's two. */
+function messageIn(body: JsonObject | undefined): string | undefined {
+  const detail = asObject(asList(body?.detail)[0])
+  const texts = [asObject(body?.error)?.message, body?.error, body?.message, body?.detail, detail?.msg]
+  return texts.map(asText).find((text) => text !== undefined)
 }

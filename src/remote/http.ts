@@ -7,6 +7,9 @@ import type { RemoteFailure } from "./failure.ts"
 import { parseObject } from "./json.ts"
 import type { JsonObject } from "./json.ts"
 
+/** Characters of a body or an event: many times the longest reply. */
+export const maxLength = 1 << 24
+
 export class RemoteHttp {
   /** For messages: without what may be secret. */
   readonly address: string
@@ -58,7 +61,12 @@ export class RemoteHttp {
   async text(response: Response, signal?: AbortSignal): Promise<string> {
     const utf8 = new TextDecoder()
     let text = ""
-    for await (const bytes of this.bytes(response, signal)) text += utf8.decode(bytes, { stream: true })
+    for await (const bytes of this.bytes(response, signal)) {
+      text += utf8.decode(bytes, { stream: true })
+      if (text.length <= maxLength) continue
+      const why = `sent more than ${maxLength.toLocaleString("en-US")} characters`
+      throw this.fail({ code: "network", why, advice: "check the URL", kind: "final" })
+    }
     return text + utf8.decode()
   }
 

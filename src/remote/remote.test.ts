@@ -603,6 +603,13 @@ describe("a server that refuses", () => {
     )
   })
 
+  test("sends more than any reply is long", async () => {
+    const url = await serverThat((_, response) => response.end("a".repeat((1 << 24) + 1)))
+    await expect(eventsOf(remote(url, { dialect: "vllm", model: "m" }))).rejects.toThrow(
+      /sent more than 16,777,216 characters/,
+    )
+  })
+
   test("or is not there is told of by its address, without what may be secret", async () => {
     const url = await playing("vllm")
     await server?.close()
