@@ -13,8 +13,8 @@ const steps = [
     "call-limit\\.ts$",
     "forced-call\\.ts$",
   ],
-  ["llm\\.ts$"],
-  ["transformers/", "index\\.ts$"],
+  ["llm\\.ts$", "remote/"],
+  ["transformers/", "ai-sdk/", "index\\.ts$"],
   ["distill/", "server/"],
   ["eval/"],
   ["cli/"],
@@ -89,6 +89,16 @@ module.exports = {
       { path: "^src/", pathNot: ["^src/(server/|cli/(serve|key)\\.ts$)", tests] },
       { path: "^src/server/" },
     ),
+    forbid(
+      "a-model-elsewhere-needs-nothing-of-the-one-here",
+      { path: "^src/remote/" },
+      { path: "^src/", pathNot: "^src/(remote/|chat/|call-limit\\.ts$|types\\.ts$|util/)" },
+    ),
+    forbid(
+      "the-ai-sdk-is-types-only-and-stays-in-its-entry",
+      { path: "^src/", pathNot: tests },
+      { path: "@ai-sdk/", dependencyTypesNot: ["type-only"] },
+    ),
     forbid("the-command-line-library-stays-in-cli", { pathNot: ["^src/cli/", tests] }, { path: "commander" }),
     forbid(
       "the-hub-is-loaded-when-needed",
@@ -100,7 +110,14 @@ module.exports = {
       { path: "^src/" },
       { path: "^(test|bench|scripts|examples)/|\\.test\\.ts$" },
     ),
-    forbid("dev-dependencies-are-not-shipped", { path: "^src/" }, { dependencyTypes: ["npm-dev"] }),
+    forbid(
+      "dev-dependencies-are-not-shipped",
+      { path: "^src/" },
+      {
+        dependencyTypes: ["npm-dev"],
+        dependencyTypesNot: ["npm-peer"],
+      },
+    ),
     forbid("no-file-stands-alone", { orphan: true }, {}),
     forbid("imports-lead-somewhere", {}, { couldNotResolve: true }),
   ],

@@ -5,6 +5,11 @@ export { Llm, load } from "./llm.ts"
 export type { GenerateRequest, LoadOptions } from "./llm.ts"
 export type { GenerationDefaults } from "./generation-defaults.ts"
 
+// the spine of a model elsewhere
+export { RemoteModel, remote } from "./remote/remote.ts"
+export type { RemoteOptions } from "./remote/remote.ts"
+export type { Dialect, Identity } from "./remote/dialect.ts"
+
 // the nouns of the path
 export type {
   ChatEvent,

@@ -31,6 +31,8 @@ beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), "a3b-consumer-"))
   mkdirSync(join(project, "node_modules"))
   symlinkSync(root, join(project, "node_modules/a3b"), "junction")
+  // What a project has that uses the AI SDK.
+  symlinkSync(join(root, "node_modules/@ai-sdk"), join(project, "node_modules/@ai-sdk"), "junction")
   writeFileSync(join(project, "package.json"), '{ "type": "module" }')
 })
 
@@ -75,16 +77,24 @@ function targets(target: string | Record<string, string>): string[] {
 }
 
 describe("TypeScript programs that use the package", () => {
-  test("compile where they are right, declarations checked, and nowhere else", () => {
+  // The compiler reads the declarations of all entries: seconds, and minutes beside other work.
+  test("compile where they are right, declarations checked, and nowhere else", { timeout: 300_000 }, () => {
     const right = `
-      import { load, UserError } from "a3b"
+      import { load, remote, UserError } from "a3b"
       import type { ChatEvent, ChatModel, Sampling, Tool } from "a3b"
+      import type { LanguageModelV3 } from "@ai-sdk/provider"
+      import { a3b } from "a3b/ai-sdk"
+      import { serve } from "a3b/server"
       import { AutoModelForCausalLM, AutoTokenizer, TextStreamer } from "a3b/transformers"
 
       const tools: Tool[] = [{ type: "function", function: { name: "clock" } }]
       const sampling: Partial<Sampling> = { temperature: 0.6, seed: 1 }
       await using llm = await load("model", { context: 4096, onNotice: (text: string) => void text })
       const model: ChatModel = llm
+      const elsewhere: ChatModel = remote("http://localhost:8000/v1", { model: "m", dialect: "vllm" })
+      const forSdk: LanguageModelV3 = a3b(elsewhere, { modelId: "m" })
+      const server = await serve(llm, { port: 0, modelId: "m" })
+      const url: string = server.url
       const events: ChatEvent[] = []
       try {
         for await (const event of model.chat({ messages: [{ role: "user", content: "a" }], tools, sampling }))
@@ -97,7 +107,7 @@ describe("TypeScript programs that use the package", () => {
       const causal = await AutoModelForCausalLM.from_pretrained("model")
       const streamer = new TextStreamer(tokenizer, { skip_prompt: true })
       const ids: number[][] = await causal.generate({ ...tokenizer(text), max_new_tokens: 8, streamer })
-      export { events, ids }
+      export { events, forSdk, ids, url }
     `
     const wrongType = `import { load } from "a3b"; export const llm: number = load("model")`
     const wrongName = `import { Pages } from "a3b"; export { Pages }`
@@ -129,15 +139,17 @@ function diagnose(programs: Record<string, string>): string[] {
 }
 
 describe("importing the package", () => {
-  test.each(["a3b", "a3b/transformers"])(
-    "%s loads templates and tokenizers, and no other package",
-    (entry) => {
-      const packages = loadedBy(entry).flatMap(
-        (url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? [],
-      )
-      expect([...new Set(packages)].sort()).toEqual(["@huggingface/jinja", "@huggingface/tokenizers"])
-    },
-  )
+  const local = ["@huggingface/jinja", "@huggingface/tokenizers"]
+  test.each([
+    ["a3b", [...local, "eventsource-parser"]],
+    ["a3b/transformers", local],
+    ["a3b/ai-sdk", []],
+  ])("%s loads %j, and no other package", (entry, expected) => {
+    const packages = loadedBy(entry).flatMap(
+      (url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? [],
+    )
+    expect([...new Set(packages)].sort()).toEqual(expected)
+  })
 
   test("a3b loads no code of one backend or of downloading before it is asked to", () => {
     const ours = loadedBy("a3b").filter((url) => url.includes("/dist/"))
@@ -178,6 +190,8 @@ test("the command knows its version", () => {
 test.each([
   ["index", "src/index.ts"],
   ["transformers", "src/transformers/index.ts"],
+  ["server", "src/server/index.ts"],
+  ["ai-sdk", "src/ai-sdk/index.ts"],
 ])("the API reference has every public name of %s", (page, source) => {
   const lists = [...read(source).matchAll(/export (?:type )?\{([^}]*)\}/g)]
   const names = lists.flatMap(([, list]) => list.match(/\w+/g) ?? [])

@@ -1,13 +1,15 @@
-// The server as programs use it that others wrote: OpenAI's and Anthropic's clients and the AI SDK, over a socket, and
-// a model of real weights behind it. curl asks it in cli-talk.test.ts.
+// The server as programs use it that others wrote: OpenAI's and Anthropic's clients, LangChain's and the AI SDK, over a
+// socket, and a model of real weights behind it. curl asks it in cli-talk.test.ts.
 
 import Anthropic from "@anthropic-ai/sdk"
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
+import { HumanMessage, ToolMessage } from "@langchain/core/messages"
+import { ChatOpenAI } from "@langchain/openai"
 import { generateText, jsonSchema, streamText, tool } from "ai"
 import OpenAI from "openai"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { listen } from "../src/server/server.ts"
-import type { RunningServer } from "../src/server/server.ts"
+import type { RunningServer } from "../src/server/running-server.ts"
 import { FakeModel } from "./fake-model.ts"
 import { serving } from "./serving.ts"
 
@@ -259,5 +261,59 @@ describe("the AI SDK", () => {
         input: { city: "Paris", days: 3 },
       }),
     )
+  })
+})
+
+describe("LangChain's client", () => {
+  const tools = [{ type: "function" as const, function: { name: "get_weather", parameters } }]
+  const client = () =>
+    new ChatOpenAI({
+      model: "fake",
+      apiKey: "none",
+      configuration: { baseURL: `${server.url}/v1` },
+      maxRetries: 0,
+    })
+
+  test("reads a reply and what it took", async () => {
+    const reply = await client().invoke("Weather?")
+    expect(reply.text).toBe("It is sunny.")
+    expect(reply.usage_metadata).toMatchObject({ input_tokens: 11, output_tokens: 5, total_tokens: 16 })
+  })
+
+  test("puts a stream together to the same reply", async () => {
+    const chunks = await collected(await client().stream("Weather?"))
+    expect(chunks.length).toBeGreaterThan(2)
+    expect(chunks.map(({ text }) => text).join("")).toBe("It is sunny.")
+    const usages = chunks.flatMap(({ usage_metadata }) => usage_metadata ?? [])
+    expect(usages.at(-1)).toMatchObject({ input_tokens: 11, output_tokens: 5 })
+  })
+
+  test("calls tools, whole and streamed, and goes on after their results", async () => {
+    const calling = client().bindTools(tools)
+    const question = new HumanMessage("Weather?")
+    const args = { city: "Paris", days: 3 }
+    const reply = await calling.invoke([question])
+    expect(reply.tool_calls).toMatchObject([{ name: "get_weather", args }])
+    const pieces = (await collected(await calling.stream([question]))).map(
+      ({ tool_call_chunks = [] }) => tool_call_chunks[0]?.args ?? "",
+    )
+    expect(JSON.parse(pieces.join(""))).toEqual(args)
+    const result = new ToolMessage({ content: "sunny", tool_call_id: reply.tool_calls?.[0].id ?? "" })
+    expect((await calling.invoke([question, reply, result])).text).toBe("It is sunny.")
+    expect(model.requests.at(-1)).toMatchObject({
+      messages: [{ role: "user" }, { role: "assistant" }, { role: "tool", content: "sunny" }],
+    })
+  })
+
+  test("gets an object in the form of a tool's arguments; one of JSON mode is refused by name", async () => {
+    const schema = { ...parameters, title: "get_weather" }
+    const structured = client().withStructuredOutput(schema, {
+      name: "get_weather",
+      method: "functionCalling",
+    })
+    expect(await structured.invoke("Weather?")).toEqual({ city: "Paris", days: 3 })
+    expect(model.requests.at(-1)).toMatchObject({ toolChoice: { name: "get_weather" } })
+    const inJsonMode = client().withStructuredOutput(schema, { method: "jsonMode" })
+    await expect(inJsonMode.invoke("Weather?")).rejects.toThrow(/response_format/)
   })
 })

@@ -17,7 +17,8 @@ import { count } from "./units.ts"
 export interface SessionOptions {
   request: Omit<ChatRequest, "messages" | "signal">
   system?: string
-  countTokens: (text: string) => number
+  /** Not where the tokenizer is elsewhere. */
+  countTokens?: (text: string) => number
 }
 
 export class ChatSession {
@@ -168,7 +169,9 @@ export class ChatSession {
 
   #addFile(path: string): void {
     const text = this.#conversation.addFile(needed(path))
-    note(`${path}: ${count(this.#options.countTokens(text))} tokens go before the next message`)
+    const numTokens = this.#options.countTokens?.(text)
+    const length = numTokens === undefined ? `${count(text.length)} characters` : `${count(numTokens)} tokens`
+    note(`${path}: ${length} go before the next message`)
   }
 
   #tellLength(): void {

@@ -10,7 +10,8 @@ import { count, duration } from "./units.ts"
 export interface ReplyViewOptions {
   /** A folded thought is one line. */
   thinking: "shown" | "folded"
-  countTokens: (text: string) => number
+  /** Not where the tokenizer is elsewhere. */
+  countTokens?: (text: string) => number
   out?: Output
   err?: Output
 }
@@ -71,7 +72,9 @@ export class ReplyView {
     const { reasoning } = this.reply
     if (this.#options.thinking === "shown") this.#err.write(reasoning.endsWith("\n") ? "\n" : "\n\n")
     else if (this.#err.isTTY) this.#err.write("\r\x1b[K")
-    note(`thought for ${this.#thoughtTime()}, ${tokens(this.#options.countTokens(reasoning))}`, this.#err)
+    const numTokens = this.#options.countTokens?.(reasoning)
+    const length = numTokens === undefined ? "" : `, ${tokens(numTokens)}`
+    note(`thought for ${this.#thoughtTime()}${length}`, this.#err)
   }
 
   #thoughtTime(): string {
@@ -90,7 +93,7 @@ export class ReplyView {
 function speedLine({ promptTokens, cachedTokens, completionTokens, prefillMs, decodeMs }: Usage): string {
   // The first token comes with the prompt's last step.
   const perSecond = (1000 * (completionTokens - 1)) / decodeMs
-  const speed = completionTokens > 1 ? `, ${perSecond.toFixed(1)} a second` : ""
+  const speed = completionTokens > 1 && decodeMs > 0 ? `, ${perSecond.toFixed(1)} a second` : ""
   const kept = cachedTokens > 0 ? `, ${count(cachedTokens)} were kept` : ""
   const read = `${count(promptTokens - cachedTokens)} read in ${duration(prefillMs / 1000)}${kept}`
   return `${tokens(completionTokens)}${speed}; ${read}`

@@ -2,31 +2,20 @@
 
 import type { Command } from "commander"
 import type { Reply } from "../chat/reply.ts"
-import { load } from "../llm.ts"
-import type { Llm } from "../llm.ts"
 import type { ChatRequest, Message } from "../types.ts"
 import { UserError } from "../util/errors.ts"
-import { defaultModel } from "./default-model.ts"
 import { interruptible } from "./interrupt.ts"
-import { showingProgress } from "./loading.ts"
-import {
-  addContextOption,
-  addJsonOption,
-  addKvOptions,
-  addModelOptions,
-  modelArgument,
-  required,
-} from "./options.ts"
-import type { KvOptions, ModelOptions } from "./options.ts"
-import { note, printJson, sink } from "./output.ts"
+import { addJsonOption, modelArgument, required } from "./options.ts"
+import { printJson, sink } from "./output.ts"
 import { readStdin } from "./stdin.ts"
 import { ReplyView } from "./reply-view.ts"
 import { addRequestOptions, requestOf } from "./request-options.ts"
 import type { RequestOptions } from "./request-options.ts"
+import { addSpeakerOptions, openSpeaker } from "./speaker.ts"
+import type { Speaker, SpeakerOptions } from "./speaker.ts"
 
-interface RunOptions extends ModelOptions, KvOptions, RequestOptions {
+interface RunOptions extends SpeakerOptions, RequestOptions {
   prompt?: string
-  context?: number
   json?: boolean
 }
 
@@ -34,25 +23,22 @@ export function define(command: Command): void {
   command
     .addArgument(modelArgument().argOptional())
     .option("--prompt <text>", "what to answer; - reads it from stdin")
-  addJsonOption(addModelOptions(addKvOptions(addContextOption(addRequestOptions(command))))).action(run)
+  addJsonOption(addSpeakerOptions(addRequestOptions(command))).action(run)
 }
 
 async function run(named: string | undefined, options: RunOptions, command: Command): Promise<void> {
   const prompt = required(options.prompt, "--prompt <text>", command)
   const request = requestOf(options)
   const messages = await readMessages(prompt, options.system)
-  const model = named ?? defaultModel()
   await interruptible(async (signal) => {
     const start = performance.now()
-    const llm = await showingProgress((onProgress) =>
-      load(model, { ...options, signal, onNotice: note, onProgress }),
-    )
+    const speaker = await openSpeaker(named, command, signal)
     const loadMs = performance.now() - start
     try {
-      const reply = await answer(llm, { ...request, messages, signal }, options)
+      const reply = await answer(speaker, { ...request, messages, signal }, options)
       if (options.json) printJson(asJson(reply, loadMs))
     } finally {
-      await llm.free()
+      await speaker.free()
     }
   })
 }
@@ -64,11 +50,14 @@ async function readMessages(prompt: string, system: string | undefined): Promise
   return system === undefined ? [user] : [{ role: "system", content: system }, user]
 }
 
-async function answer(llm: Llm, request: ChatRequest, { json }: RunOptions): Promise<Reply> {
-  const countTokens = (text: string) => llm.tokenizer.encode(text).length
+async function answer(
+  { model, countTokens }: Speaker,
+  request: ChatRequest,
+  { json }: RunOptions,
+): Promise<Reply> {
   const view = new ReplyView({ thinking: "shown", countTokens, ...(json && { out: sink, err: sink }) })
   try {
-    for await (const event of llm.chat(request)) view.push(event)
+    for await (const event of model.chat(request)) view.push(event)
   } finally {
     view.end()
   }

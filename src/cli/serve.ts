@@ -4,13 +4,8 @@ import { basename } from "node:path"
 import { existsSync } from "node:fs"
 import type { Command } from "commander"
 import { load } from "../llm.ts"
-import { createApp } from "../server/app.ts"
-import type { AppOptions } from "../server/app.ts"
-import { isLocal } from "../server/access.ts"
-import { readAccounts } from "../server/keys.ts"
-import { LocalModel } from "../server/local-model.ts"
-import { listen } from "../server/server.ts"
-import { UserError } from "../util/errors.ts"
+import { serve } from "../server/serve.ts"
+import type { ServeOptions } from "../server/serve.ts"
 import { defaultModel } from "./default-model.ts"
 import { interruptExit } from "./failure.ts"
 import { interruptible } from "./interrupt.ts"
@@ -20,7 +15,7 @@ import type { ModelOptions } from "./options.ts"
 import { note, print } from "./output.ts"
 import { count } from "./units.ts"
 
-interface ServeOptions extends ModelOptions {
+interface ServeCommandOptions extends ModelOptions {
   context?: number
   host: string
   port: number
@@ -53,54 +48,38 @@ export function define(command: Command): void {
     .option("--max-requests <number>", "refuse requests beyond so many at once", wholeNumber(1, 1e6), 256)
     .option("--max-time <seconds>", "end a reply that takes longer", wholeNumber(1, 1e6), 3600)
     .option("--max-body <MiB>", "refuse larger requests", wholeNumber(1, 256), 16)
-    .action(serve)
+    .action(serveModel)
 }
 
-async function serve(named: string | undefined, options: ServeOptions): Promise<void> {
-  const access = accessOf(options)
+async function serveModel(named: string | undefined, options: ServeCommandOptions): Promise<void> {
   const model = named ?? defaultModel()
   const modelId = nameOf(model)
   let starting: AbortSignal | undefined
-  const open = async () => {
+  const open = () => {
     const asked = { ...options, signal: starting, onNotice: note }
-    return new LocalModel(await showingProgress((onProgress) => load(model, { ...asked, onProgress })))
+    return showingProgress((onProgress) => load(model, { ...asked, onProgress }))
   }
-  const app = createApp({
-    ...access,
-    ...limitsOf(options),
-    modelId,
-    aliases: options.alias,
-    log: note,
-    open,
-  })
-  // A model that cannot be loaded shall be known before anyone asks for it.
-  const context = await interruptible((signal) => {
+  const server = await interruptible((signal) => {
     starting = signal
-    return app.service.context()
+    return serve(open, { ...serverOptions(options), modelId, log: note })
   })
-  const server = await listen(app, options)
-  print(`${modelId} at ${server.url}/v1, context of ${count(context)} tokens`)
+  starting = undefined
+  print(`${modelId} at ${server.url}/v1, context of ${count(server.context)} tokens`)
   await interrupted()
   note("ending after the replies under way; Ctrl-C again cuts them off")
   await server.close(30_000)
 }
 
-function accessOf({ host, apiKeyFile, anonymous, cors }: ServeOptions) {
-  const reach = isLocal(host) ? ("local" as const) : ("network" as const)
-  if (reach === "network" && apiKeyFile === undefined && !anonymous)
-    throw new UserError(
-      "bad-argument",
-      `${host} can be reached from other machines, and everybody there could use the model: ` +
-        "give --api-key-file, or --anonymous if that is wanted",
-    )
-  return { reach, origins: cors, ...(apiKeyFile !== undefined && { accounts: readAccounts(apiKeyFile) }) }
-}
-
-function limitsOf(
-  options: ServeOptions,
-): Pick<AppOptions, "idleMs" | "maxRequests" | "maxRequestMs" | "maxBodyBytes"> {
-  const { idleUnload, maxRequests, maxTime, maxBody } = options
+function serverOptions(options: ServeCommandOptions): ServeOptions {
+  const { host, port, alias, apiKeyFile, anonymous, cors, idleUnload, maxRequests, maxTime, maxBody } =
+    options
   return {
+    host,
+    port,
+    aliases: alias,
+    apiKeyFile,
+    anonymous: anonymous ? "allowed" : undefined,
+    origins: cors,
     ...(idleUnload !== undefined && { idleMs: idleUnload * 60_000 }),
     maxRequests,
     maxRequestMs: maxTime * 1000,

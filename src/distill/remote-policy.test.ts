@@ -119,8 +119,8 @@ describe("a teacher behind an endpoint", () => {
 
   test("that is silent is given up after the time that it has", async () => {
     respond = () => undefined
-    const reply = policy({}, { timeoutMs: 30, attempts: 2 }).reply(request)
-    await expect(reply).rejects.toThrow(/took longer than 0\.03 s/)
+    const reply = policy({}, { timeoutMs: 300, attempts: 2 }).reply(request)
+    await expect(reply).rejects.toThrow(/took longer than 0\.3 s/)
     expect(received).toHaveLength(2)
   })
 

@@ -6,18 +6,12 @@ import type { AddressInfo } from "node:net"
 import { getRequestListener } from "@hono/node-server"
 import { UserError, messageOf, systemCode } from "../util/errors.ts"
 import type { App } from "./app.ts"
+import type { RunningServer } from "./running-server.ts"
 
 export interface ListenOptions {
   host: string
   /** 0 takes a free one. */
   port: number
-}
-
-export interface RunningServer {
-  /** Where it listens, as a URL. */
-  readonly url: string
-  /** Takes no more requests, waits for those that run, ends them after `graceMs`, frees the model. */
-  close(graceMs: number): Promise<void>
 }
 
 /** A client must have sent its whole request by then. */
