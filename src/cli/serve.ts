@@ -9,8 +9,10 @@ import type { AppOptions } from "../server/app.ts"
 import { isLocal } from "../server/access.ts"
 import { readAccounts } from "../server/keys.ts"
 import { LocalModel } from "../server/local-model.ts"
+import { Page, builtPage } from "../server/page.ts"
 import { listen } from "../server/server.ts"
 import { UserError } from "../util/errors.ts"
+import { openBrowser } from "./browser.ts"
 import { defaultModel } from "./default-model.ts"
 import { interruptExit } from "./failure.ts"
 import { interruptible } from "./interrupt.ts"
@@ -32,6 +34,7 @@ interface ServeOptions extends ModelOptions {
   maxRequests: number
   maxTime: number
   maxBody: number
+  open?: boolean
 }
 
 const collect = (one: string, all: string[]) => [...all, one]
@@ -53,6 +56,7 @@ export function define(command: Command): void {
     .option("--max-requests <number>", "refuse requests beyond so many at once", wholeNumber(1, 1e6), 256)
     .option("--max-time <seconds>", "end a reply that takes longer", wholeNumber(1, 1e6), 3600)
     .option("--max-body <MiB>", "refuse larger requests", wholeNumber(1, 256), 16)
+    .option("--open", "open the chat page in the browser")
     .action(serve)
 }
 
@@ -65,12 +69,14 @@ async function serve(named: string | undefined, options: ServeOptions): Promise<
     const asked = { ...options, signal: starting, onNotice: note }
     return new LocalModel(await showingProgress((onProgress) => load(model, { ...asked, onProgress })))
   }
+  const page = Page.read(builtPage)
   const app = createApp({
     ...access,
     ...limitsOf(options),
     modelId,
     aliases: options.alias,
     log: note,
+    page,
     open,
   })
   // A model that cannot be loaded shall be known before anyone asks for it.
@@ -80,6 +86,9 @@ async function serve(named: string | undefined, options: ServeOptions): Promise<
   })
   const server = await listen(app, options)
   print(`${modelId} at ${server.url}/v1, context of ${count(context)} tokens`)
+  if (page) print(`chat page at ${server.url}/`)
+  else note("the chat page is not built: run npm run build")
+  if (page && options.open) openBrowser(server.url)
   await interrupted()
   note("ending after the replies under way; Ctrl-C again cuts them off")
   await server.close(30_000)
