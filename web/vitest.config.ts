@@ -8,6 +8,7 @@ export default defineConfig({
     include: ["test/**/*.browser.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 20_000 } },
     pool: "forks",
     fileParallelism: false,
   },

@@ -60,7 +60,7 @@ describe.each([
     await tab.locator(".reply .actions").waitFor()
     await tab.locator(".katex-display").waitFor()
     await looked(tab, "answer-end")
-    await tab.locator(".thread").evaluate("(thread) => thread.scrollTo(0, 0)")
+    await tab.locator(".thread").press("Home")
     await tab.locator(".to-latest").waitFor()
     await looked(tab, "answer")
     await tab.getByRole("button", { name: settings }).click()

@@ -1,6 +1,6 @@
 // What the model says in the tests of the page, and how fast.
 
-import { FakeModel } from "../../test/fake-model.ts"
+import { FakeModel, fakeUsage } from "../../test/fake-model.ts"
 import type { EngineStatus } from "../../src/server/served-model.ts"
 import type { ChatEvent, ChatRequest } from "../../src/types.ts"
 
@@ -85,10 +85,16 @@ export class TalkingModel extends FakeModel {
   }
 
   override async *chat(request: ChatRequest): AsyncGenerator<ChatEvent> {
+    const usage = { ...fakeUsage, completionTokens: 0, reasoningTokens: 0 }
     for await (const event of super.chat(request)) {
-      if (this.paceMs > 0) await new Promise((resolve) => setTimeout(resolve, this.paceMs))
-      this.#generated++
-      yield event
+      if (event.type === "usage") yield { type: "usage", usage }
+      else {
+        if (this.paceMs > 0) await new Promise((resolve) => setTimeout(resolve, this.paceMs))
+        if (event.type === "reasoning") usage.reasoningTokens++
+        usage.completionTokens++
+        this.#generated++
+        yield event
+      }
     }
   }
 }

@@ -28,7 +28,9 @@ export function Formula({ tex, display }: { tex: string; display: "inline" | "bl
     <Tag
       ref={(node: HTMLElement | null) => void (place.current = node)}
       className={`formula ${display}`}
-      {...(display === "block" && { tabIndex: 0, role: "group" })}
+      role="math"
+      aria-label={tex}
+      tabIndex={display === "block" ? 0 : undefined}
     />
   )
 }

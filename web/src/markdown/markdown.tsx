@@ -97,7 +97,7 @@ function drawInline(token: Inline): ReactNode {
     case "image":
       return <Link href={token.href}>{token.text || token.href}</Link>
     case "checkbox":
-      return <input type="checkbox" checked={token.checked} disabled aria-label={token.checked ? "x" : " "} />
+      return token.checked ? "☑ " : "☐ "
     case "text":
       return "tokens" in token && token.tokens ? all(token.tokens) : token.text
     case "escape":

@@ -56,7 +56,7 @@ function Title({ conversation }: { conversation: Conversation | undefined }) {
   const t = useTexts()
   const { dispatch } = usePage()
   const [title, setTitle] = useState<string>()
-  if (!conversation) return <h1 className="title">a3b</h1>
+  if (!conversation) return <h1 className="title">{t.newChat}</h1>
   const done = () => {
     if (title?.trim()) dispatch({ type: "renamed", conversation: conversation.id, title: title.trim() })
     setTitle(undefined)
