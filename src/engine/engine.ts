@@ -84,9 +84,13 @@ export class Engine {
     return { running: running.length, waiting: waiting.length, usedPages: numUsedPages, pages: kvPages }
   }
 
-  /** How all taken pages are kept, and the tokens since the beginning: computed in prefill, found there, generated. */
+  /** How all taken pages are kept, and the tokens so far: of prompts, computed and found computed; generated. */
   get status(): { kv: KvUsage; tokens: { prefilled: number; reused: number; generated: number } } {
-    const tokens = { prefilled: this.#numPrefilled, reused: this.#scheduler.numReused, generated: this.#numGenerated }
+    const tokens = {
+      prefilled: this.#numPrefilled,
+      reused: this.#scheduler.numReused,
+      generated: this.#numGenerated,
+    }
     return { kv: this.#tiers.usage(), tokens }
   }
 
@@ -158,7 +162,10 @@ export class Engine {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
-      if (sequence.phase === "prefill") this.#numPrefilled += sequence.numScheduled
+      this.#numPrefilled += Math.max(
+        0,
+        Math.min(sequence.numScheduled, sequence.numPrompt - sequence.numComputed),
+      )
       sequence.numComputed += sequence.numScheduled
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)

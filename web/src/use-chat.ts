@@ -92,11 +92,14 @@ class Asking implements ChatActions {
     const { apiKey } = this.#state().preferences
     try {
       const events = streamReply(body, { apiKey, signal: abort.signal })
-      for await (const some of gathered(events)) this.#dispatch({ type: "reply-grown", ...place, events: some })
+      for await (const some of gathered(events))
+        this.#dispatch({ type: "reply-grown", ...place, events: some })
       this.#dispatch({ type: "reply-ended", ...place, state: "done" })
     } catch (error) {
       const note = error instanceof Error ? error.message : String(error)
-      const end = abort.signal.aborted ? ({ state: "stopped" } as const) : ({ state: "failed", note } as const)
+      const end = abort.signal.aborted
+        ? ({ state: "stopped" } as const)
+        : ({ state: "failed", note } as const)
       this.#dispatch({ type: "reply-ended", ...place, ...end })
     }
     this.#running.delete(reply.id)

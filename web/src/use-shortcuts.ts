@@ -4,16 +4,7 @@
 import { useEffect } from "react"
 
 export type Shortcut =
-  | "newChat"
-  | "search"
-  | "sidebar"
-  | "settings"
-  | "engine"
-  | "focus"
-  | "edit"
-  | "regenerate"
-  | "stop"
-  | "help"
+  "newChat" | "search" | "sidebar" | "settings" | "engine" | "focus" | "edit" | "regenerate" | "stop" | "help"
 
 /** As they are shown, in that order. */
 export const shortcutKeys: readonly (readonly [Shortcut | "send" | "newLine", string])[] = [

@@ -152,6 +152,9 @@ describe("a conversation", () => {
   test("says what the server refuses", async () => {
     const tab = await opened({ expected: /status of 400/ })
     await ask(tab, `echo ${"long ".repeat(300)}`)
-    await tab.getByText(/Failed: context is 1,000 tokens/).first().waitFor()
+    await tab
+      .getByText(/Failed: context is 1,000 tokens/)
+      .first()
+      .waitFor()
   })
 })

@@ -55,7 +55,12 @@ export function serve(model: ServedModel, options: Partial<AppOptions> = {}): Pr
 
 /** A tab on the page, in which nothing may go wrong and nothing may be asked of anyone else. */
 export async function openTab(browser: Browser, url: string, options: BrowserContextOptions = {}) {
-  const context = await browser.newContext({ viewport: desktop, locale: "en-US", colorScheme: "light", ...options })
+  const context = await browser.newContext({
+    viewport: desktop,
+    locale: "en-US",
+    colorScheme: "light",
+    ...options,
+  })
   const tab = await context.newPage()
   const wrong: string[] = []
   tab.on("pageerror", (error) => wrong.push(String(error)))

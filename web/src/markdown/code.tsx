@@ -4,8 +4,7 @@
 import { memo, useEffect, useState } from "react"
 import type { ReactNode } from "react"
 import { CopyButton } from "../parts/copy-button.tsx"
-
-type Tree = import("./highlight.ts").Tree
+import type { Tree } from "./highlight.ts"
 
 export const CodeBlock = memo(({ code, language }: { code: string; language: string }) => {
   const tree = useHighlighted(code, language)

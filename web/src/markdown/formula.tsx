@@ -3,11 +3,9 @@
 
 import { useEffect, useRef } from "react"
 
-type Katex = typeof import("katex").default
+let katex: ReturnType<typeof loadKatex> | undefined
 
-let katex: Promise<Katex> | undefined
-
-async function loadKatex(): Promise<Katex> {
+async function loadKatex() {
   const [module] = await Promise.all([import("katex"), import("katex/dist/katex.min.css")])
   return module.default
 }
@@ -19,7 +17,11 @@ export function Formula({ tex, display }: { tex: string; display: "inline" | "bl
     katex ??= loadKatex()
     void katex.then((set) => {
       if (state === "wanted" && place.current)
-        set.render(tex, place.current, { displayMode: display === "block", throwOnError: false, maxExpand: 100 })
+        set.render(tex, place.current, {
+          displayMode: display === "block",
+          throwOnError: false,
+          maxExpand: 100,
+        })
     })
     return () => void (state = "gone")
   }, [tex, display])

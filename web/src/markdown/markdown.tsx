@@ -77,7 +77,10 @@ function draw(token: Known): ReactNode {
   }
 }
 
-type Inline = Exclude<Known, { type: "paragraph" | "heading" | "list" | "blockquote" | "code" | "table" } | MathToken>
+type Inline = Exclude<
+  Known,
+  { type: "paragraph" | "heading" | "list" | "blockquote" | "code" | "table" } | MathToken
+>
 
 function drawInline(token: Inline): ReactNode {
   switch (token.type) {

@@ -70,7 +70,9 @@ function Title({ conversation }: { conversation: Conversation | undefined }) {
         value={title ?? conversation.title}
         onChange={(event) => setTitle(event.target.value)}
         onBlur={done}
-        onKeyDown={(event) => event.key === "Enter" && !event.nativeEvent.isComposing && event.currentTarget.blur()}
+        onKeyDown={(event) =>
+          event.key === "Enter" && !event.nativeEvent.isComposing && event.currentTarget.blur()
+        }
       />
     </h1>
   )

@@ -5,7 +5,10 @@ import type { Texts } from "../texts.ts"
 
 const mostBytes = 4 * 2 ** 20
 
-export async function readFiles(files: Iterable<File>, t: Texts): Promise<{ read: TextFile[]; refused: string[] }> {
+export async function readFiles(
+  files: Iterable<File>,
+  t: Texts,
+): Promise<{ read: TextFile[]; refused: string[] }> {
   const read: TextFile[] = []
   const refused: string[] = []
   for (const file of files) {

@@ -27,7 +27,9 @@ export function ReplyView({ reply, conversation, place }: ReplyViewProps) {
   return (
     <article className="reply" aria-label={t.model} aria-busy={state === "running"}>
       {state === "running" && !reply.measures && <Waiting since={reply.at} />}
-      {thought && <ThoughtView thought={thought} state={state === "running" && !answering ? "running" : "over"} />}
+      {thought && (
+        <ThoughtView thought={thought} state={state === "running" && !answering ? "running" : "over"} />
+      )}
       {text !== "" && <Markdown text={text} />}
       {calls.map((call, i) => (
         <CallCard
@@ -90,7 +92,11 @@ function took({ measures }: Reply, t: Texts): string {
   if (!measures) return ""
   const { tokens, firstMs, cachedTokens } = measures
   const rate = tokensPerSecond(measures)
-  const parts = [t.tokens(tokens), rate !== undefined && t.perSecond(rate), t.firstAfter(t.seconds(firstMs / 1000))]
+  const parts = [
+    t.tokens(tokens),
+    rate !== undefined && t.perSecond(rate),
+    t.firstAfter(t.seconds(firstMs / 1000)),
+  ]
   return [...parts, cachedTokens !== undefined && cachedTokens > 0 && t.fromCache(cachedTokens)]
     .filter(Boolean)
     .join(" · ")

@@ -60,7 +60,11 @@ function Sampling({ settings: { sampling }, change }: PartProps) {
           </label>
         ))}
       </div>
-      <button type="button" disabled={Object.keys(sampling).length === 0} onClick={() => change({ sampling: {} })}>
+      <button
+        type="button"
+        disabled={Object.keys(sampling).length === 0}
+        onClick={() => change({ sampling: {} })}
+      >
         {t.reset}
       </button>
     </fieldset>

@@ -38,7 +38,9 @@ export function ThinkingChoice() {
           max={100_000}
           step={256}
           value={budgetTokens}
-          onChange={({ target }) => change({ budgetTokens: Math.max(0, Math.floor(target.valueAsNumber) || 0) })}
+          onChange={({ target }) =>
+            change({ budgetTokens: Math.max(0, Math.floor(target.valueAsNumber) || 0) })
+          }
         />
       )}
     </>

@@ -30,7 +30,15 @@ export function ThoughtView({ thought, state }: { thought: Thought; state: "runn
         </span>
         <Icon name="chevron" />
       </button>
-      <div id={id} hidden={!shown} ref={body} className="thought-text" tabIndex={0} role="group" aria-label={t.thinking}>
+      <div
+        id={id}
+        hidden={!shown}
+        ref={body}
+        className="thought-text"
+        tabIndex={0}
+        role="group"
+        aria-label={t.thinking}
+      >
         {shown && <Markdown text={thought.text} />}
       </div>
     </section>

@@ -101,7 +101,11 @@ export function pathOf(conversation: Conversation): Turn[] {
 /** The turns that are read up to this one, itself among them. */
 export function pathTo(conversation: Conversation, id: string): Turn[] {
   const path: Turn[] = []
-  for (let turn: Turn | undefined = conversation.turns[id]; turn; turn = conversation.turns[turn.parent ?? ""])
+  for (
+    let turn: Turn | undefined = conversation.turns[id];
+    turn;
+    turn = conversation.turns[turn.parent ?? ""]
+  )
     path.unshift(turn)
   return path
 }

@@ -18,7 +18,9 @@ function turnMarkdown(turn: Turn): string {
   const { thought, text, calls } = turn
   const thinking = thought ? [`<details><summary>Thinking</summary>\n\n${thought.text}\n\n</details>`] : []
   const called = calls.map(({ name, arguments: given, result }) =>
-    [`**${name}**`, fenced(given, "json"), ...(result === undefined ? [] : [fenced(result, "")])].join("\n\n"),
+    [`**${name}**`, fenced(given, "json"), ...(result === undefined ? [] : [fenced(result, "")])].join(
+      "\n\n",
+    ),
   )
   return ["## Assistant", ...thinking, text, ...called].filter((part) => part !== "").join("\n\n")
 }

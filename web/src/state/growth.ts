@@ -20,7 +20,11 @@ function grownBy(reply: Reply, event: ReplyEvent): Reply {
       return { ...reply, ...measured(reply, event) }
     case "finish": {
       const cut = event.reason === "length" ? ("length" as const) : undefined
-      return { ...reply, ...(cut && { cut }), ...(event.diagnostic !== undefined && { note: event.diagnostic }) }
+      return {
+        ...reply,
+        ...(cut && { cut }),
+        ...(event.diagnostic !== undefined && { note: event.diagnostic }),
+      }
     }
     default:
       return event satisfies never

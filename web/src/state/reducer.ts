@@ -110,7 +110,10 @@ function answered(reply: Reply, { call, result }: { call: string; result: string
 /** Of the open conversation, and of those to come. */
 function settingsChanged(state: State, settings: Partial<ChatSettings>): State {
   const { preferences, open } = state
-  const next = { ...state, preferences: { ...preferences, settings: { ...preferences.settings, ...settings } } }
+  const next = {
+    ...state,
+    preferences: { ...preferences, settings: { ...preferences.settings, ...settings } },
+  }
   if (open === null) return next
   return changed(next, open, (one) => ({ ...one, settings: { ...one.settings, ...settings } }))
 }
