@@ -52,7 +52,7 @@ export class FakeModel implements ServedModel {
 
   get status(): EngineStatus {
     const kv = { tiers: { T0: this.numLive, T1: 0, T2: 0, T3: 0 }, bytes: 64 * this.numLive, savedBytes: 0 }
-    return { kv, tokens: { prefilled: 11, reused: 7, generated: 5 } }
+    return { kv, tokens: { prefilled: 11, reused: 7, generated: 5 }, experts: [[1, 2]] }
   }
 
   async *chat(request: ChatRequest): AsyncGenerator<ChatEvent> {

@@ -19,6 +19,7 @@ test("the engine tells what it keeps and what it did", async () => {
       load: { running: 0, waiting: 0, usedPages: 0, pages: 8 },
       kv: { tiers: { T0: 0, T1: 0, T2: 0, T3: 0 }, bytes: 0, savedBytes: 0 },
       tokens: { prefilled: 11, reused: 7, generated: 5 },
+      experts: [[1, 2]],
     },
   })
 })

@@ -27,7 +27,8 @@ export class LocalModel implements ServedModel {
   }
 
   get status(): EngineStatus {
-    return this.#llm.engine.status
+    const { engine, model } = this.#llm
+    return { ...engine.status, experts: model.expertVisits().map((layer) => [...layer]) }
   }
 
   chat(request: ChatRequest): AsyncIterable<ChatEvent> {

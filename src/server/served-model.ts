@@ -25,6 +25,8 @@ export interface EngineStatus {
   kv: KvUsage
   /** Tokens of prompts that were computed and that were still there, and tokens of replies. */
   tokens: { prefilled: number; reused: number; generated: number }
+  /** Tokens that each expert was given: [layers][experts]. */
+  experts: number[][]
 }
 
 export interface ServedModel extends ChatModel {

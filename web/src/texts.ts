@@ -136,6 +136,12 @@ const en = {
   prefixDetail: (reused: number, prefilled: number) =>
     `${reused.toLocaleString("en-US")} reused, ${prefilled.toLocaleString("en-US")} computed`,
   none: "none yet",
+  experts: (count: number) => `The ${count} experts of each layer`,
+  expertsLabel: (layers: number, experts: number) =>
+    `${layers} layers by ${experts} experts, brighter the more tokens an expert was given of late`,
+  expertsHint: "A row for each layer, the first on top; brighter is busier now.",
+  expertAt: (layer: number, expert: number, share: string) =>
+    `Layer ${layer}, expert ${expert}: ${share} of its layer's choices`,
 
   keys: {
     send: "Send",
@@ -288,6 +294,10 @@ const zh: Texts = {
   prefixDetail: (reused, prefilled) =>
     `复用 ${reused.toLocaleString("zh-CN")}，计算 ${prefilled.toLocaleString("zh-CN")}`,
   none: "暂无",
+  experts: (count) => `每层的 ${count} 个专家`,
+  expertsLabel: (layers, experts) => `${layers} 层 × ${experts} 个专家，近来分到的词元越多越亮`,
+  expertsHint: "每行一层，第一层在最上；越亮越忙。",
+  expertAt: (layer, expert, share) => `第 ${layer} 层，专家 ${expert}：占本层选择的 ${share}`,
 
   keys: {
     send: "发送",

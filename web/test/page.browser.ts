@@ -158,3 +158,82 @@ describe("a conversation", () => {
       .waitFor()
   })
 })
+
+describe("conversations", () => {
+  test("are kept by the browser, found by what was said, exported, deleted and read back", async () => {
+    const tab = await opened()
+    await answered(tab, "echo alpha")
+    await tab.keyboard.press("Alt+n")
+    await answered(tab, "echo beta")
+    await tab.waitForTimeout(1500) // longer than it takes until what changed is written
+    await tab.reload()
+    const list = tab.getByRole("navigation").getByRole("listitem")
+    await expect.poll(() => list.count()).toBe(2)
+    await tab.keyboard.press("Control+k")
+    await tab.keyboard.type("said: alpha")
+    const found = tab.waitForEvent("download")
+    await list.click()
+    await tab.getByText("You said: echo alpha").waitFor()
+    await tab.getByLabel("More").click()
+    await expectAccessible(tab)
+    await tab.getByRole("button", { name: "Export as JSON" }).click()
+    const file = await found
+    expect(file.suggestedFilename()).toBe("echo alpha.json")
+    const path = await file.path()
+    tab.once("dialog", (dialog) => void dialog.accept())
+    await tab.getByLabel("More").click()
+    await tab.getByRole("button", { name: "Delete" }).click()
+    await tab.getByText("Nothing found").waitFor()
+    await tab.locator("input[type=file][accept]").setInputFiles(path)
+    await tab.getByText("Imported: 1").waitFor()
+    await list.click()
+    expect(await tab.getByText("You said: echo alpha").isVisible()).toBe(true)
+  })
+
+  test("go on while another one is read", async () => {
+    model.paceMs = 20
+    const tab = await opened()
+    await ask(tab, "echo this while I am away")
+    await tab.getByText("You said").waitFor()
+    await tab.keyboard.press("Alt+n")
+    expect(await tab.getByRole("heading", { name: "What shall we think about?" }).isVisible()).toBe(true)
+    await tab.getByRole("button", { name: "echo this while I am away" }).click()
+    await tab.getByRole("button", { name: "Regenerate" }).waitFor()
+    expect(await tab.getByText("You said: echo this while I am away").isVisible()).toBe(true)
+  })
+})
+
+describe("the page", () => {
+  test("changes its language and theme, and remembers them", async () => {
+    const tab = await opened()
+    await tab.keyboard.press("Alt+s")
+    await tab.getByLabel("Theme").selectOption("dark")
+    await tab.getByLabel("Language").selectOption("zh")
+    await tab.getByRole("heading", { name: "设置" }).waitFor()
+    await tab.reload()
+    await tab.getByRole("heading", { name: "今天想聊点什么？" }).waitFor()
+    expect(await tab.locator("html").getAttribute("data-theme")).toBe("dark")
+    expect(await tab.locator("html").getAttribute("lang")).toBe("zh-Hans")
+  })
+
+  test("lists its keys, and Escape closes the list", async () => {
+    const tab = await opened()
+    await tab.locator(".brand").click()
+    await tab.keyboard.press("?")
+    await tab.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor()
+    await expectAccessible(tab)
+    await tab.keyboard.press("Escape")
+    expect(await tab.getByRole("dialog").count()).toBe(0)
+    await tab.keyboard.press("/")
+    expect(await tab.evaluate<string>("document.activeElement.id")).toBe("message")
+  })
+
+  test("shows what the engine does", async () => {
+    const tab = await opened()
+    await answered(tab, "echo")
+    await tab.keyboard.press("Alt+e")
+    const panel = tab.getByRole("complementary", { name: "Engine" })
+    await panel.getByText("The 128 experts of each layer").waitFor()
+    expect(await panel.textContent()).toMatch(/Ready.*274 MiB.*22 pages.*64 %.*9,300 reused, 5,120 computed/s)
+  })
+})

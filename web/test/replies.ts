@@ -70,6 +70,8 @@ export class TalkingModel extends FakeModel {
   /** Between pieces. */
   paceMs = 0
   #generated = 0
+  /** [layers][experts], a few of them busier than the others. */
+  readonly #experts = Array.from({ length: 48 }, () => Array.from({ length: 128 }, () => 0))
 
   constructor() {
     super({ says })
@@ -77,7 +79,11 @@ export class TalkingModel extends FakeModel {
 
   override get status(): EngineStatus {
     const kv = { tiers: { T0: 9, T1: 14, T2: 22, T3: 6 }, bytes: 287_000_000, savedBytes: 210_000_000 }
-    return { kv, tokens: { prefilled: 5120, reused: 9300, generated: this.#generated } }
+    return {
+      kv,
+      tokens: { prefilled: 5120, reused: 9300, generated: this.#generated },
+      experts: this.#experts,
+    }
   }
 
   override get load() {
@@ -93,6 +99,8 @@ export class TalkingModel extends FakeModel {
         if (event.type === "reasoning") usage.reasoningTokens++
         usage.completionTokens++
         this.#generated++
+        for (const [layer, counts] of this.#experts.entries())
+          for (let i = 0; i < 8; i++) counts[(layer * 37 + this.#generated * 11 * i + i * i * 5) % 128]++
         yield event
       }
     }

@@ -10,7 +10,7 @@ function report(atMs: number, generated: number): EngineReport {
     model: "m",
     state: "ready",
     atMs,
-    engine: { kv, load, tokens, family: "hybrid", context: 1 },
+    engine: { kv, load, tokens, experts: [], family: "hybrid", context: 1 },
   }
 }
 

@@ -4,6 +4,7 @@ import { hitShare } from "../api/engine.ts"
 import type { EngineReport } from "../api/engine.ts"
 import { useTexts } from "../texts.ts"
 import { usePage } from "../use-page.ts"
+import { ExpertMap } from "./expert-map.tsx"
 import { KvBar } from "./kv-bar.tsx"
 import { Panel } from "./panel.tsx"
 import { Sparkline } from "./sparkline.tsx"
@@ -35,7 +36,7 @@ export function EnginePanel() {
 function Figures({ engine }: { engine: NonNullable<EngineReport["engine"]> }) {
   const t = useTexts()
   const { generated, prefilled } = usePage().engine
-  const { load, kv, tokens, context } = engine
+  const { load, kv, tokens, context, experts } = engine
   const share = hitShare(tokens)
   return (
     <>
@@ -46,6 +47,7 @@ function Figures({ engine }: { engine: NonNullable<EngineReport["engine"]> }) {
         <Fact name={t.waiting} value={load.waiting.toLocaleString("en-US")} />
         <Fact name={t.context} value={context.toLocaleString("en-US")} />
       </dl>
+      <ExpertMap experts={experts} />
       <KvBar kv={kv} load={load} />
       <section>
         <h3>{t.prefixHits}</h3>
