@@ -236,6 +236,20 @@ napi_value copyTensor(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// visits(engine, weight, counts): rows that each expert was given so far, at any time
+napi_value visits(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int w = a.integer();
+  size_t n = 0;
+  double* counts = a.array<double>(napi_float64_array, &n);
+  if (!a.ok || !h->engine || w < 0 || w >= static_cast<int>(h->engine->weights.size())) return fail(env, "visits: bad arguments");
+  const Weight& gate = h->engine->weights[w];
+  if (n < static_cast<size_t>(gate.experts)) return fail(env, "visits: array too short");
+  for (int i = 0; i < gate.experts; i++) counts[i] = static_cast<double>(gate.visits[i].load(std::memory_order_relaxed));
+  return nullptr;
+}
+
 // A job on the engine's threads and the promise of its number.
 struct Pending {
   Handle* handle;
@@ -322,7 +336,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
-      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"run", run}, {"bandwidth", bandwidth},
+      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"run", run}, {"bandwidth", bandwidth},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };
   for (const auto& f : functions) {

@@ -400,6 +400,7 @@ struct Run {
     const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
     if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x);
     const Pairs pairs = pairUp(x, routing, topK, gate.experts);
+    for (int i : pairs.busy) gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
     const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kBlock);
     const ExpertMemory at(total, inner, down.rows);
     float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);

@@ -1,5 +1,6 @@
 // What the addon keeps between steps (mapped files, weights, caches, threads) and what one step is given.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,8 @@ struct Weight {
   const uint8_t* data;
   int64_t expertBytes;
   int format, experts, rows, columns;
+  // [experts] rows that each was given as a gate; read while a step adds to it.
+  std::unique_ptr<std::atomic<uint64_t>[]> visits = std::make_unique<std::atomic<uint64_t>[]>(static_cast<size_t>(experts));
 };
 
 struct Rope {

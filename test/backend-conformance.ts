@@ -349,11 +349,15 @@ function describeExperts({ file, tolerances, backend }: Setting): void {
     const routing = ops.route(from, ops.weight(router.tensor), options.topK, options.normalise)
     const [gate, up, down] = [made.gate, made.up, made.down].map(({ tensor }) => ops.weight(tensor))
     ops.addExperts(sum, from, routing, { gate, up, down })
+    const visitedBefore = ops.visits(gate)
     const added = (await valuesOf(ops, sum)).map((value, i) => value - y[i])
     const expected = rowsOf(x, hidden).flatMap((row) =>
       expertSum(row, made, denseOf(router), options, round(made)),
     )
     expectClose(added, expected, tolerance)
+    const chosen = rowsOf(x, hidden).flatMap((row) => route(row, denseOf(router), options))
+    const visits = [...visitedBefore.keys()].map((e) => chosen.filter(({ expert }) => expert === e).length)
+    expect([...ops.visits(gate)].map((count, e) => count - visitedBefore[e])).toEqual(visits)
   }
 
   test.each<[Format, Format, Format]>([

@@ -4,7 +4,7 @@ import { execFile } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest"
 import { parseConfig } from "../src/model/config.ts"
 import { tensorSpecs } from "../src/model/tensors.ts"
 import { encodeHeader, layOut, noHash } from "../src/weights/packed-header.ts"
@@ -527,19 +527,25 @@ describe("serve", () => {
   const curl = async (...args: string[]) => (await promisify(execFile)("curl", ["-sS", ...args])).stdout
 
   /** Runs the server for the time of `use`, then ends it with Ctrl-C. */
-  async function served(args: string[], use: (url: string) => Promise<void>): Promise<Outcome> {
+  async function served(
+    args: string[],
+    use: (url: string) => Promise<void>,
+    env: Record<string, string> = {},
+  ): Promise<Outcome> {
     let failure: unknown
     const outcome = await installed.run(["serve", models.thoughtful, "--port", "0", ...args], {
+      env,
       during: (child) => {
         let said = ""
-        child.stdout.on("data", (text: string) => {
+        const listen = (text: string) => {
           const url = / at (http\S+)\/v1, /.exec((said += text))?.[1]
           if (url === undefined) return
-          child.stdout.removeAllListeners("data")
+          child.stdout.off("data", listen)
           void use(url)
             .catch((error: unknown) => (failure = error))
             .finally(() => child.kill("SIGINT"))
-        })
+        }
+        child.stdout.on("data", listen)
       },
     })
     if (failure) throw failure
@@ -569,6 +575,28 @@ describe("serve", () => {
     })
     expect(code).toBe(0)
     expect(stderr).toContain("ending after the replies under way")
+    expect(stderr).toContain("the chat page is not built: run npm run build")
+  })
+
+  test("says where the chat page is and opens it in the browser", async () => {
+    const [page, bin] = [join(installed.folder, "dist/web"), join(installed.folder, "bin")]
+    onTestFinished(() => rmSync(page, { recursive: true }))
+    for (const folder of [page, bin]) mkdirSync(folder)
+    writeFileSync(join(page, "index.html"), "<!doctype html>")
+    const opened = join(bin, "opened")
+    for (const opener of ["xdg-open", "open"])
+      writeFileSync(join(bin, opener), `#!/bin/sh\necho "$1" > ${opened}`, { mode: 0o755 })
+    let address = ""
+    const { stdout } = await served(
+      ["--open"],
+      async (url) => {
+        address = url
+        expect(await curl(`${url}/`)).toBe("<!doctype html>")
+        await expect.poll(() => existsSync(opened) && readFileSync(opened, "utf8")).toBe(`${url}\n`)
+      },
+      { PATH: `${bin}:${process.env.PATH}` },
+    )
+    expect(stdout).toContain(`chat page at ${address}/`)
   })
 
   test("lets in those that have a key made with key", async () => {

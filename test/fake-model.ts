@@ -3,7 +3,7 @@
 
 import { ReplyParser } from "../src/chat/parser.ts"
 import type { Family } from "../src/chat/thinking.ts"
-import type { CompletionRequest, ModelLoad, ServedModel } from "../src/server/served-model.ts"
+import type { CompletionRequest, EngineStatus, ModelLoad, ServedModel } from "../src/server/served-model.ts"
 import { StopStrings } from "../src/stop-strings.ts"
 import type { ChatEvent, ChatRequest, Usage } from "../src/types.ts"
 import { UserError } from "../src/util/errors.ts"
@@ -48,6 +48,11 @@ export class FakeModel implements ServedModel {
 
   get load(): ModelLoad {
     return { running: this.numLive, waiting: 0, usedPages: this.numLive, pages: 8 }
+  }
+
+  get status(): EngineStatus {
+    const kv = { tiers: { T0: this.numLive, T1: 0, T2: 0, T3: 0 }, bytes: 64 * this.numLive, savedBytes: 0 }
+    return { kv, tokens: { prefilled: 11, reused: 7, generated: 5 }, experts: [[1, 2]] }
   }
 
   async *chat(request: ChatRequest): AsyncGenerator<ChatEvent> {

@@ -165,6 +165,8 @@ export interface Backend {
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing
   /** y += sum over the routed experts of weight * down(silu(gate x) * up x), in place. */
   addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void
+  /** Rows that each expert was given by `addExperts` so far, by its gate: [experts]; at any time, also within a step. */
+  visits(gate: Weight): Float64Array
   /** The batch's logitRows of x. */
   pickRows(x: Tensor): Tensor
 

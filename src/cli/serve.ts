@@ -6,16 +6,24 @@ import type { Command } from "commander"
 import { load } from "../llm.ts"
 import { serve } from "../server/serve.ts"
 import type { ServeOptions } from "../server/serve.ts"
+import { openBrowser } from "./browser.ts"
 import { defaultModel } from "./default-model.ts"
 import { interruptExit } from "./failure.ts"
 import { interruptible } from "./interrupt.ts"
 import { showingProgress } from "./loading.ts"
-import { addContextOption, addModelOptions, decimal, modelArgument, wholeNumber } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import {
+  addContextOption,
+  addKvOptions,
+  addModelOptions,
+  decimal,
+  modelArgument,
+  wholeNumber,
+} from "./options.ts"
+import type { KvOptions, ModelOptions } from "./options.ts"
 import { note, print } from "./output.ts"
 import { count } from "./units.ts"
 
-interface ServeCommandOptions extends ModelOptions {
+interface ServeCommandOptions extends ModelOptions, KvOptions {
   context?: number
   host: string
   port: number
@@ -27,13 +35,14 @@ interface ServeCommandOptions extends ModelOptions {
   maxRequests: number
   maxTime: number
   maxBody: number
+  open?: boolean
 }
 
 const collect = (one: string, all: string[]) => [...all, one]
 
 export function define(command: Command): void {
   command.addArgument(modelArgument().argOptional())
-  addModelOptions(addContextOption(command))
+  addModelOptions(addKvOptions(addContextOption(command)))
     .option("--host <address>", "address to listen on; only this machine reaches the default", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for a free one", wholeNumber(0, 65_535), 8080)
     .option("--api-key-file <file>", "let in only who has a key of this file; see a3b key")
@@ -48,6 +57,7 @@ export function define(command: Command): void {
     .option("--max-requests <number>", "refuse requests beyond so many at once", wholeNumber(1, 1e6), 256)
     .option("--max-time <seconds>", "end a reply that takes longer", wholeNumber(1, 1e6), 3600)
     .option("--max-body <MiB>", "refuse larger requests", wholeNumber(1, 256), 16)
+    .option("--open", "open the chat page in the browser")
     .action(serveModel)
 }
 
@@ -65,6 +75,9 @@ async function serveModel(named: string | undefined, options: ServeCommandOption
   })
   starting = undefined
   print(`${modelId} at ${server.url}/v1, context of ${count(server.context)} tokens`)
+  if (server.page === "served") print(`chat page at ${server.url}/`)
+  else note("the chat page is not built: run npm run build")
+  if (server.page === "served" && options.open) openBrowser(server.url)
   await interrupted()
   note("ending after the replies under way; Ctrl-C again cuts them off")
   await server.close(30_000)

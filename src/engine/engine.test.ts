@@ -449,3 +449,13 @@ describe("logits", () => {
     expect(reply).toEqual(hashed(promptOf(9), 9))
   })
 })
+
+test("the status has what was computed, found and generated, and how pages are kept", async () => {
+  const { engine, generate } = scripted(hashing, { chunkTokens: 16 })
+  await allOf(generate(promptOf(200), limit(10)))
+  expect(engine.status.tokens).toEqual({ prefilled: 200, reused: 0, generated: 10 })
+  await allOf(generate(promptOf(200), limit(5)))
+  expect(engine.status.tokens).toEqual({ prefilled: 201, reused: 199, generated: 15 })
+  expect(engine.status.kv.tiers).toEqual({ T0: 2, T1: 0, T2: 0, T3: 0 })
+  expect(engine.load.usedPages).toBe(0)
+})

@@ -3,6 +3,7 @@
 
 import type { Backend, Batch, KvCache, KvTier, Tensor } from "../backend/backend.ts"
 import { kvPageBytes, kvTiers, pageTokens } from "../backend/backend.ts"
+import type { KvUsage } from "../types.ts"
 import { assert, messageOf, UserError } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
 import { Generation } from "./generation.ts"
@@ -46,6 +47,7 @@ export class Engine {
   readonly #model: BatchModel
   readonly #options: EngineOptions
   readonly #scheduler: Scheduler
+  readonly #tiers: Tiers
   readonly #sampler: Sampler
   /** [rows, vocab] of the latest step. */
   #logits = new Float32Array(0)
@@ -54,6 +56,8 @@ export class Engine {
   #abort = new AbortController()
   #loop: Promise<void> | undefined
   #state: "open" | "freed" = "open"
+  #numPrefilled = 0
+  #numGenerated = 0
 
   constructor(model: BatchModel, options: EngineOptions) {
     const { maxContext, kvPages, chunkTokens, maxSequences = 16, kv = plainPolicy, tokenizerSize } = options
@@ -63,13 +67,13 @@ export class Engine {
     this.#model = model
     this.#options = options
     const cache = model.kvCache(kvPages, kv.window)
-    const tiers = new Tiers({
+    this.#tiers = new Tiers({
       ...kv,
       count: kvPages,
       pageBytes: pageBytesByTier(cache),
       trim: (page, keep) => model.backend.trimKv(cache, page, keep),
     })
-    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers })
+    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
     this.#sampler = new Sampler(tokenizerSize)
   }
 
@@ -78,6 +82,16 @@ export class Engine {
     const { running, waiting, numUsedPages } = this.#scheduler
     const { kvPages } = this.#options
     return { running: running.length, waiting: waiting.length, usedPages: numUsedPages, pages: kvPages }
+  }
+
+  /** How all taken pages are kept, and the tokens so far: of prompts, computed and found computed; generated. */
+  get status(): { kv: KvUsage; tokens: { prefilled: number; reused: number; generated: number } } {
+    const tokens = {
+      prefilled: this.#numPrefilled,
+      reused: this.#scheduler.numReused,
+      generated: this.#numGenerated,
+    }
+    return { kv: this.#tiers.usage(), tokens }
   }
 
   /** Refuses at once what cannot be done; begins when the first id is asked for. */
@@ -150,6 +164,10 @@ export class Engine {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
+      this.#numPrefilled += Math.max(
+        0,
+        Math.min(sequence.numScheduled, sequence.numPrompt - sequence.numComputed),
+      )
       sequence.numComputed += sequence.numScheduled
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)
@@ -177,11 +195,13 @@ export class Engine {
     const stopIds = thought?.takeStopIds()
     if (stopIds) {
       for (const id of stopIds) sequence.append(id)
+      this.#numGenerated += stopIds.length
       return
     }
     try {
       adjustments?.apply(logits)
       sequence.append(this.#sampler.sample(logits, sampling, random))
+      this.#numGenerated++
     } catch (error) {
       sequence.fail(asError(error))
     }

@@ -44,6 +44,7 @@ export class Scheduler {
   readonly #waiting: Sequence[] = []
   /** In order of admission. */
   readonly #running: Sequence[] = []
+  #numReused = 0
 
   constructor(options: SchedulerOptions) {
     this.#options = options
@@ -69,6 +70,11 @@ export class Scheduler {
   /** Pages of running sequences; those kept for later prompts are free to be used. */
   get numUsedPages(): number {
     return this.#pages.count - this.#available
+  }
+
+  /** Tokens so far that sequences found computed. */
+  get numReused(): number {
+    return this.#numReused
   }
 
   add(sequence: Sequence): void {
@@ -155,6 +161,7 @@ export class Scheduler {
     sequence.numComputed = numTokens
     sequence.numTrimmed = numTrimmed
     if (sequence.numGenerated === 0) sequence.numCached = numTokens
+    this.#numReused += numTokens
   }
 
   /** One row for each decode; the rest of the step in equal shares for prefill, less where less is pending. */

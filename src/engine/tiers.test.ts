@@ -73,6 +73,8 @@ test("bytes are always the sum over what pages hold", () => {
       else if (what === "demote") tiers.demote()
       const bytes = [...held].map(([p, form]) => pageBytes[form === "exact" ? 0 : tiers.of(p)])
       expect(tiers.bytes).toBe(bytes.reduce((a, b) => a + b, 0))
+      const { bytes: all, tiers: counts } = tiers.usage()
+      expect([all, counts.T0 + counts.T1 + counts.T2 + counts.T3]).toEqual([tiers.bytes, held.size])
     }
   })
   fc.assert(property, { numRuns: 100 })

@@ -95,10 +95,11 @@ export class Tiers {
     return this.#tiers[page] as KvTier // only tiers are ever stored
   }
 
-  /** What these pages are kept by, and in how many bytes; a page in a window is kept in 16 bits. */
-  usage(pages: Int32Array): KvUsage {
+  /** What these pages, or all that are taken, are kept by, and in how many bytes; one in a window is in 16 bits. */
+  usage(pages: Iterable<number> = this.#held.keys()): KvUsage {
     const usage: KvUsage = { tiers: { T0: 0, T1: 0, T2: 0, T3: 0 }, bytes: 0, savedBytes: 0 }
     for (const page of pages) {
+      if (this.#held[page] === held.nothing) continue
       usage.tiers[kvTiers[this.#held[page] === held.codes ? this.#tiers[page] : 0].name]++
       usage.bytes += this.#bytesOf(page)
       usage.savedBytes += this.pageBytes[0] - this.#bytesOf(page)

@@ -100,6 +100,9 @@ class Scribe implements Backend {
   addExperts(y: Tensor) {
     this.#made("addExperts", y.rows, y.columns)
   }
+  visits(gate: Weight) {
+    return Float64Array.of(gate.id)
+  }
   pickRows(x: Tensor) {
     return this.#made("pickRows", batch.logitRows.length, x.columns)
   }

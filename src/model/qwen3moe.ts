@@ -37,6 +37,11 @@ export class Qwen3Moe {
     return (this.#kv = this.backend.kvCache({ layers, pages, kvHeads, headDim, window }))
   }
 
+  /** Rows that each expert was given so far: [layers][experts]. */
+  expertVisits(): Float64Array[] {
+    return this.#weights.layers.map(({ experts }) => this.backend.visits(experts.gate))
+  }
+
   /** Begins a step and records it; the logits [logitRows, vocab] can be read once the backend has run it. */
   forward(batch: Batch): Tensor {
     const ops = this.backend

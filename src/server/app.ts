@@ -9,6 +9,7 @@ import type { AccessOptions } from "./access.ts"
 import { ApiError, anthropicError, openAiError, toApiError } from "./api-error.ts"
 import { Endpoint, newId } from "./endpoint.ts"
 import type { RequestContext, ServerEnv } from "./endpoint.ts"
+import { reportEngine } from "./engine-report.ts"
 import { Metrics } from "./metrics.ts"
 import { ModelHost } from "./model-host.ts"
 import type { HostOptions } from "./model-host.ts"
@@ -17,6 +18,7 @@ import { chatCompletions } from "./openai/chat.ts"
 import { completions } from "./openai/completions.ts"
 import { listModels, showModel } from "./openai/models.ts"
 import { responses } from "./openai/responses.ts"
+import type { Page } from "./page.ts"
 import { Service } from "./service.ts"
 import { detokenize, tokenize } from "./tokens.ts"
 
@@ -29,6 +31,8 @@ export interface AppOptions extends HostOptions, AccessOptions {
   maxRequests: number
   /** A request that takes longer is ended. */
   maxRequestMs: number
+  /** Served besides, where there is one. */
+  page?: Page
   /** Told, in a line, what failed on our side. */
   log: (line: string) => void
 }
@@ -56,11 +60,16 @@ export function createApp(options: AppOptions): App {
   app.use(async (c, next) => {
     c.set("requestId", newId("req_"))
     c.res.headers.set("x-request-id", c.get("requestId"))
-    if (c.req.path !== "/health") c.set("account", admit(c.req.raw, options))
+    if (!isOpen(c.req.path, options)) c.set("account", admit(c.req.raw, options))
     await next()
   })
   addRoutes(app, endpoint)
   addWatching(app, { host, metrics, service })
+  app.get("/api/engine", (c) => {
+    c.header("cache-control", "no-store")
+    return c.json(reportEngine(options.modelId, host))
+  })
+  app.get("*", async (c, next) => options.page?.answer(c.req.raw) ?? next())
   app.notFound((c) => answerError(c, new ApiError(404, "nothing is served at this path and method")))
   app.onError((error, c) => {
     const failure = toApiError(error)
@@ -68,6 +77,11 @@ export function createApp(options: AppOptions): App {
     return answerError(c, failure)
   })
   return { fetch: app.fetch, request: app.request, service }
+}
+
+/** A browser asks for the page without a key, which the page then sends with what it asks. */
+function isOpen(path: string, { accounts, page }: AppOptions): boolean {
+  return path === "/health" || (accounts !== undefined && page?.has(path) === true)
 }
 
 function addRoutes(app: Hono<ServerEnv>, endpoint: Endpoint): void {

@@ -5,7 +5,7 @@ import type { Family } from "../chat/thinking.ts"
 import type { Llm } from "../llm.ts"
 import { StopStrings } from "../stop-strings.ts"
 import type { ChatEvent, ChatRequest } from "../types.ts"
-import type { CompletionRequest, ModelLoad, ServedModel } from "./served-model.ts"
+import type { CompletionRequest, EngineStatus, ModelLoad, ServedModel } from "./served-model.ts"
 
 export class LocalModel implements ServedModel {
   readonly #llm: Llm
@@ -24,6 +24,11 @@ export class LocalModel implements ServedModel {
 
   get load(): ModelLoad {
     return this.#llm.engine.load
+  }
+
+  get status(): EngineStatus {
+    const { engine, model } = this.#llm
+    return { ...engine.status, experts: model.expertVisits().map((layer) => [...layer]) }
   }
 
   chat(request: ChatRequest): AsyncIterable<ChatEvent> {

@@ -7,6 +7,7 @@ import type { AccessOptions } from "./access.ts"
 import { createApp } from "./app.ts"
 import { readAccounts } from "./keys.ts"
 import { LocalModel } from "./local-model.ts"
+import { Page, builtPage } from "./page.ts"
 import type { RunningServer } from "./running-server.ts"
 import { listen } from "./server.ts"
 
@@ -40,6 +41,8 @@ export interface ServeOptions {
 export interface ModelServer extends RunningServer {
   /** Most tokens of prompt and reply together. */
   readonly context: number
+  /** Whether the chat page is at the server's root. */
+  readonly page: "served" | "not built"
 }
 
 const defaults = { modelId: "qwen3-30b-a3b", aliases: [], origins: [], log: () => undefined }
@@ -61,12 +64,13 @@ export async function serve(
       "idleMs frees the model, and a model that is loaded already cannot be opened anew: give a function that loads it",
     )
   const open = async () => new LocalModel(typeof model === "function" ? await model() : model)
-  const app = createApp({ ...defaults, ...limits, ...given(options), ...access, open })
+  const page = Page.read(builtPage)
+  const app = createApp({ ...defaults, ...limits, ...given(options), ...access, page, open })
   try {
     // A model that cannot be loaded shall be known before anyone asks for it.
     const context = await app.service.context()
     const { url, close } = await listen(app, { host, port })
-    return { url, close, context }
+    return { url, close, context, page: page ? "served" : "not built" }
   } catch (error) {
     await app.service.drain(0)
     throw error

@@ -2,7 +2,7 @@
 // tokens, for those who count them. Token ids are numbers that pass through here; what they mean is not known.
 
 import type { Family } from "../chat/thinking.ts"
-import type { ChatEvent, ChatModel, ChatRequest, Sampling } from "../types.ts"
+import type { ChatEvent, ChatModel, ChatRequest, KvUsage, Sampling } from "../types.ts"
 
 /** A text, or the ids of one, to go on with. */
 export interface CompletionRequest {
@@ -19,12 +19,23 @@ export interface ModelLoad {
   pages: number
 }
 
+/** What the engine keeps now, and what it did since the model was opened. */
+export interface EngineStatus {
+  /** All pages that are taken, those kept for later prompts among them. */
+  kv: KvUsage
+  /** Tokens of prompts that were computed and that were still there, and tokens of replies. */
+  tokens: { prefilled: number; reused: number; generated: number }
+  /** Tokens that each expert was given: [layers][experts]. */
+  experts: number[][]
+}
+
 export interface ServedModel extends ChatModel {
   /** Most tokens of prompt and reply together. */
   readonly context: number
   readonly family: Family
   /** How busy it is now. */
   readonly load: ModelLoad
+  readonly status: EngineStatus
   /** Content, usage and finish only. */
   complete(request: CompletionRequest): AsyncIterable<ChatEvent>
   /** The prompt that the reply to this request would continue. */

@@ -38,6 +38,6 @@ export function messageOf(error: unknown): string {
 
 /** The system's error name (`ENOENT`, `ENOSPC`, ...) of what was thrown, if it has one. */
 export function systemCode(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+  const code = error instanceof Error && "code" in error ? error.code : undefined
   return typeof code === "string" ? code : undefined
 }

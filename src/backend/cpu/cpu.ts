@@ -223,6 +223,12 @@ export class CpuBackend implements Backend {
     this.#change("addExperts", y, [x], y.id, x.id, routing.id, routing.topK, gate.id, up.id, down.id)
   }
 
+  visits(gate: Weight): Float64Array {
+    const counts = new Float64Array(gate.experts)
+    this.#addon.visits(this.#engine, gate.id, counts)
+    return counts
+  }
+
   pickRows(x: Tensor): Tensor {
     checkPickRows(x, this.#recorded())
     return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)

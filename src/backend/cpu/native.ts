@@ -48,6 +48,7 @@ export interface Addon {
     offsets: Float64Array,
   ): boolean
   copy(engine: NativeEngine, tensor: number, values: Float32Array, direction: 0 | 1): void
+  visits(engine: NativeEngine, weight: number, counts: Float64Array): void
   run(engine: NativeEngine): Promise<number>
   bandwidth(engine: NativeEngine): Promise<number>
   cancel(engine: NativeEngine): void

@@ -34,12 +34,20 @@ export function* route(out: Routes, x: Matrix, router: DecodedMatrix, normalise:
   }
 }
 
-export function* addExperts(y: Matrix, x: Matrix, routes: Routes, experts: ExpertMatrices): Work {
+/** `counts` [experts] grows by the rows that each is given. */
+export function* addExperts(
+  y: Matrix,
+  x: Matrix,
+  routes: Routes,
+  experts: ExpertMatrices,
+  counts: Float64Array,
+): Work {
   const sums = new Float64Array(y.values.length)
   for (let expert = 0; expert < experts.gate.experts; expert++) {
     const visits = [...routes.experts.keys()].filter((i) => routes.experts[i] === expert)
     const rows = visits.map((i) => Math.floor(i / routes.topK))
     const weights = visits.map((i) => routes.weights[i])
+    counts[expert] += rows.length
     if (rows.length > 0) yield* addExpert(sums, x, experts, { expert, rows, weights })
   }
   for (let i = 0; i < sums.length; i++) y.values[i] += sums[i]

@@ -32,6 +32,8 @@ export class ReferenceBackend implements Backend {
   readonly #decoded = new DecodedRows()
   readonly #weights: DecodedMatrix[] = []
   readonly #caches: KvPages[] = []
+  /** By the gate's id. */
+  readonly #visits = new Map<number, Float64Array>()
   /** What lives until the next `begin`. Ids are never used twice, so that a stale one is found out. */
   readonly #tensors = new Map<number, dense.Matrix>()
   readonly #routings = new Map<number, experts.Routes>()
@@ -134,7 +136,18 @@ export class ReferenceBackend implements Backend {
     const routes = this.#routings.get(routing.id)
     assert(routes, `routing ${routing.id} is of an earlier step`)
     const matrices = { gate: this.#weight(gate), up: this.#weight(up), down: this.#weight(down) }
-    this.#ops.push(experts.addExperts(this.#matrix(y), this.#matrix(x), routes, matrices))
+    const [to, from, counts] = [this.#matrix(y), this.#matrix(x), this.#visitsOf(gate)]
+    this.#ops.push(experts.addExperts(to, from, routes, matrices, counts))
+  }
+
+  visits(gate: Weight): Float64Array {
+    return this.#visitsOf(gate).slice()
+  }
+
+  #visitsOf({ id, experts }: Weight): Float64Array {
+    const counts = this.#visits.get(id) ?? new Float64Array(experts)
+    this.#visits.set(id, counts)
+    return counts
   }
 
   pickRows(x: Tensor): Tensor {
