@@ -57,7 +57,7 @@ export class FakeModel implements ServedModel {
     const pieces = typeof says === "function" ? says(request) : says
     const parser = new ReplyParser({ prompt, tags: {}, toolFormat: "hermes", tools: request.tools })
     yield* this.#play(pieces, request, {
-      push: (piece) => parser.push(0, piece),
+      push: (piece) => parser.push(0, piece).map((event) => withLogprobs(event, request.logprobs)),
       end: () => parser.end("", reason, fakeUsage),
     })
   }
@@ -67,7 +67,7 @@ export class FakeModel implements ServedModel {
     const { completes = ["Hello."], reason = "stop" } = this.#options
     this.#checkLength(typeof request.prompt === "string" ? request.prompt : this.decode(request.prompt))
     yield* this.#play(completes, request, {
-      push: (text) => [{ type: "content", text }],
+      push: (text) => [withLogprobs({ type: "content", text }, request.logprobs)],
       end: () => [
         { type: "usage", usage: fakeUsage },
         { type: "finish", reason },
@@ -121,6 +121,13 @@ export class FakeModel implements ServedModel {
     const message = `context is 1,000 tokens; prompt has ${prompt.length.toLocaleString("en-US")}: shorten it`
     throw new UserError("context-exceeded", message)
   }
+}
+
+/** One token for each piece of content, half of what there is. */
+function withLogprobs(event: ChatEvent, numTop: number | undefined): ChatEvent {
+  if (event.type !== "content" || numTop === undefined) return event
+  const token = { token: event.text, logprob: -Math.LN2, bytes: [...new TextEncoder().encode(event.text)] }
+  return { ...event, logprobs: [{ ...token, top: Array.from({ length: numTop }, () => token) }] }
 }
 
 /** Work that never ends by itself. */
