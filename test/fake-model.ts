@@ -57,7 +57,7 @@ export class FakeModel implements ServedModel {
     const pieces = typeof says === "function" ? says(request) : says
     const parser = new ReplyParser({ prompt, tags: {}, toolFormat: "hermes", tools: request.tools })
     yield* this.#play(pieces, request, {
-      push: (piece) => parser.push(0, piece).map((event) => withLogprobs(event, request.logprobs)),
+      push: (piece) => parser.push(0, piece),
       end: () => parser.end("", reason, fakeUsage),
     })
   }
@@ -67,7 +67,7 @@ export class FakeModel implements ServedModel {
     const { completes = ["Hello."], reason = "stop" } = this.#options
     this.#checkLength(typeof request.prompt === "string" ? request.prompt : this.decode(request.prompt))
     yield* this.#play(completes, request, {
-      push: (text) => [withLogprobs({ type: "content", text }, request.logprobs)],
+      push: (text) => [{ type: "content", text }],
       end: () => [
         { type: "usage", usage: fakeUsage },
         { type: "finish", reason },
@@ -95,7 +95,7 @@ export class FakeModel implements ServedModel {
 
   async *#play(
     pieces: Pieces,
-    { stop, signal }: { stop?: readonly string[]; signal?: AbortSignal },
+    { stop, signal, logprobs }: Pick<ChatRequest, "stop" | "signal" | "logprobs">,
     forms: { push: (piece: string) => ChatEvent[]; end: () => ChatEvent[] },
   ): AsyncGenerator<ChatEvent> {
     const stops = new StopStrings(stop)
@@ -104,7 +104,7 @@ export class FakeModel implements ServedModel {
       await this.work(signal)
       for (const piece of pieces) {
         if (signal?.aborted) throw new UserError("cancelled", "cancelled", { cause: signal.reason })
-        yield* stops.pass(forms.push(piece))
+        for (const event of stops.pass(forms.push(piece))) yield withLogprobs(event, logprobs)
         if (stops.found !== undefined) break
         await new Promise((resolve) => setImmediate(resolve))
       }
