@@ -65,7 +65,8 @@ export async function walk(grammar: string, random: () => number, most = 4000): 
       const mask = await constraint.mask()
       const allowed = tokens.flatMap((_, id) => ((mask[id >> 5] >>> (id & 31)) & 1 ? [id] : []))
       const id = chosen(allowed, random, step)
-      if (id === stopId) return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes))
+      if (id === stopId)
+        return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes))
       bytes.push(...(tagTexts.get(id) ?? tokens[id]))
       constraint.accept(id)
     }

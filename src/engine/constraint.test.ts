@@ -13,6 +13,9 @@ function even(): Constraint & { seen: number[] } {
   }
 }
 
+/** Would say 7, else 8. */
+const liking = () => Float32Array.from({ length: 100 }, (_, id) => (id === 7 ? 9 : id === 8 ? 8 : 0))
+
 test("a mask puts forbidden ids out of reach and leaves the others as they are", () => {
   const logits = Float32Array.from({ length: 70 }, (_, id) => id)
   const mask = Int32Array.of(-1, 0, 0b100010)
@@ -23,9 +26,7 @@ test("a mask puts forbidden ids out of reach and leaves the others as they are",
 
 test("a constrained sequence has allowed ids only, one beside it is not touched", async () => {
   const constraint = even()
-  const { generate } = scripted(() =>
-    Float32Array.from({ length: 100 }, (_, id) => (id === 7 ? 9 : id === 8 ? 8 : 0)),
-  )
+  const { generate } = scripted(liking)
   const sampling = { ...greedy, maxTokens: 5 }
   const [free, bound] = await Promise.all([
     allOf(generate(promptOf(3), { sampling })),
@@ -45,7 +46,7 @@ test("it begins behind the thought, whose forced end it is not told", async () =
     budget: 2,
     stopIds: Int32Array.of(5, 61, 3),
   } as const
-  const { generate } = scripted(() => 7)
+  const { generate } = scripted(liking)
   const sampling = { ...greedy, maxTokens: 8 }
   const ids = await allOf(generate(promptOf(3), { sampling, thinking, constraint: { constraint } }))
   expect(ids.slice(0, 5)).toEqual([7, 7, 5, 61, 3])
