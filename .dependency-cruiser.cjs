@@ -11,7 +11,8 @@ const steps = [
     "generation-defaults\\.ts$",
     "stop-strings\\.ts$",
     "call-limit\\.ts$",
-    "forced-call\\.ts$",
+    "content-logprobs\\.ts$",
+    "constrain/",
   ],
   ["llm\\.ts$", "remote/"],
   ["transformers/", "ai-sdk/", "index\\.ts$"],
@@ -113,10 +114,12 @@ module.exports = {
     forbid(
       "dev-dependencies-are-not-shipped",
       { path: "^src/" },
-      {
-        dependencyTypes: ["npm-dev"],
-        dependencyTypesNot: ["npm-peer"],
-      },
+      { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["npm-peer", "type-only"] },
+    ),
+    forbid(
+      "xgrammar-is-loaded-when-needed",
+      { path: "^src/", pathNot: tests },
+      { path: "^src/constrain/xgrammar\\.ts$", dependencyTypesNot: ["dynamic-import", "type-only"] },
     ),
     forbid("no-file-stands-alone", { orphan: true }, {}),
     forbid("imports-lead-somewhere", {}, { couldNotResolve: true }),

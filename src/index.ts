@@ -18,10 +18,13 @@ export type {
   FinishReason,
   Json,
   KvUsage,
+  Logprob,
   Message,
+  ResponseFormat,
   Sampling,
   TextPart,
   Thinking,
+  TokenLogprob,
   Tool,
   ToolCall,
   ToolChoice,
@@ -43,9 +46,11 @@ export type { Tokenizer } from "./tokenizer/tokenizer.ts"
 export type { DecodeOptions, TextStream } from "./tokenizer/stream.ts"
 
 // 4, 6: engine
+export type { Constraint, ConstraintOptions } from "./engine/constraint.ts"
 export { Engine } from "./engine/engine.ts"
 export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
 export type { Generation } from "./engine/generation.ts"
+export type { IdLogprobs } from "./engine/logprobs.ts"
 export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 export type { KvPolicy } from "./engine/tiers.ts"
 

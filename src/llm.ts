@@ -7,17 +7,20 @@ import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
 import { readFormat } from "./chat/format.ts"
 import { render } from "./chat/messages.ts"
-import { callBeginning } from "./chat/opening.ts"
 import { ReplyParser } from "./chat/parser.ts"
 import { findTags } from "./chat/tags.ts"
 import type { TagIds } from "./chat/tags.ts"
 import { beginsThinking, promptTail, stopThinkingText } from "./chat/thinking.ts"
+import { Constrainer } from "./constrain/constrainer.ts"
+import type { PendingConstraint } from "./constrain/constrainer.ts"
+import { replyGrammar } from "./constrain/reply.ts"
+import { ContentLogprobs, checkLogprobs } from "./content-logprobs.ts"
 import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
+import type { ConstraintOptions } from "./engine/constraint.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
 import type { KvPolicy } from "./engine/tiers.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
-import { ForcedCall } from "./forced-call.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
 import type { GenerationDefaults } from "./generation-defaults.ts"
 import { parseConfig } from "./model/config.ts"
@@ -47,6 +50,10 @@ export interface GenerateRequest {
   /** In place of the checkpoint's own. */
   stopIds?: ReadonlySet<number>
   thinking?: ThinkingLimit
+  /** What the reply must be, from the end of its thought on. */
+  constraint?: ConstraintOptions
+  /** Log probabilities are wanted, and those of so many of the most probable ids. */
+  logprobs?: number
   signal?: AbortSignal
 }
 
@@ -97,6 +104,7 @@ export class Llm implements ChatModel {
   /** Most tokens of prompt and reply together. */
   readonly context: number
   readonly #tags: TagIds
+  readonly #constrainer: Constrainer
   #format: ChatFormat | undefined
 
   /** Use `load`. */
@@ -108,6 +116,8 @@ export class Llm implements ChatModel {
     this.#tags = findTags((token) => tokenizer.idOf(token))
     this.defaults = generationDefaults(packed.config, packed.generationConfig)
     this.context = context
+    const { stopIds } = this.defaults
+    this.#constrainer = new Constrainer({ tokenizer, tags: this.#tags, stopIds })
     const kvPages = Math.ceil(this.context / pageTokens)
     const limits = { maxContext: this.context, kvPages, chunkTokens, kv, tokenizerSize: tokenizer.size }
     this.engine = new Engine(model, limits)
@@ -126,23 +136,34 @@ export class Llm implements ChatModel {
     const reply = new ReplyParser({ prompt, tags: this.#tags, toolFormat, tools: request.tools }) // text -> events
     const stops = new StopStrings(request.stop)
     const calls = new CallLimit(request.maxToolCalls)
-    const generation = this.#generation(prompt, ids, request) // ids -> ids
-    for await (const id of generation) {
-      yield* calls.pass(stops.pass(reply.push(id, text.push(id))))
-      if (stops.found !== undefined || calls.state === "reached") break
+    const logprobs = new ContentLogprobs(this.tokenizer)
+    const pass = (events: ChatEvent[]) => logprobs.pass(calls.pass(stops.pass(events)))
+    const constraint = this.#constraint(prompt, request)
+    try {
+      const generation = this.#generation(prompt, ids, request, constraint) // ids -> ids
+      for await (const id of generation) {
+        const { phase } = reply
+        const events = reply.push(id, text.push(id))
+        const drawn = generation.takeLogprobs()
+        if (drawn && phase === "content" && reply.phase === "content") logprobs.note(drawn)
+        yield* pass(events)
+        if (stops.found !== undefined || calls.state === "reached") break
+      }
+      const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"
+      for (const event of pass(reply.end(text.end(), reason, generation.usage)))
+        yield event.type === "finish" ? explained(event, generation.thought, stops.found) : event
+    } finally {
+      constraint?.free()
     }
-    const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"
-    for (const event of calls.pass(stops.pass(reply.end(text.end(), reason, generation.usage))))
-      yield event.type === "finish" ? explained(event, generation.thought, stops.found) : event
   }
 
   /** Ids after these ids; for whoever needs no text. */
-  generate(ids: Int32Array, { sampling, stopIds, thinking, signal }: GenerateRequest = {}): Generation {
+  generate(ids: Int32Array, { sampling, stopIds, ...rest }: GenerateRequest = {}): Generation {
+    checkLogprobs(rest.logprobs)
     return this.engine.generate(ids, {
+      ...rest,
       sampling: withDefaults(sampling, this.defaults.sampling),
       stopIds: stopIds ?? this.defaults.stopIds,
-      thinking,
-      signal,
     })
   }
 
@@ -160,22 +181,28 @@ export class Llm implements ChatModel {
     return this.free()
   }
 
-  /** What the model says by itself, or with a call put into its mouth. */
-  #generation(prompt: string, ids: Int32Array, request: ChatRequest): Generation | ForcedCall {
-    const { toolChoice, tools = [], sampling = {}, signal } = request
+  #generation(
+    prompt: string,
+    ids: Int32Array,
+    { sampling, logprobs, signal, ...request }: ChatRequest,
+    pending: PendingConstraint | undefined,
+  ): Generation {
     const thinking = this.#thinkingLimit(prompt, request.thinking)
-    if (toolChoice === undefined) return this.generate(ids, { sampling, thinking, signal })
-    const mayThink = this.format.family === "hybrid" && !promptTail(prompt).includes("</think>")
-    return new ForcedCall({
-      prompt: ids,
-      context: this.context,
-      sampling,
-      stopIds: this.defaults.stopIds,
-      thinking: thinking?.starts === "inside" || mayThink ? thinking : undefined,
-      beginning: callBeginning(this.format.toolFormat, toolChoice, tools),
-      encode: (text) => this.tokenizer.encode(text),
-      generate: (soFar, options) => this.generate(soFar, { ...options, signal }),
-    })
+    const openId = this.#mayBeginThinking(prompt) ? this.#tags.think : undefined
+    const constraint = pending && { constraint: pending, openId }
+    return this.generate(ids, { sampling, thinking, constraint, logprobs, signal })
+  }
+
+  /** What the reply must be, where the request says so. Compiled while the prompt is read. */
+  #constraint(prompt: string, request: ChatRequest): PendingConstraint | undefined {
+    const after = beginsThinking(prompt) || this.#mayBeginThinking(prompt) ? "thought" : "prompt"
+    const grammar = replyGrammar(request, { toolFormat: this.format.toolFormat, after })
+    return grammar === undefined ? undefined : this.#constrainer.begin(grammar)
+  }
+
+  /** Whether the prompt leaves it to the model. */
+  #mayBeginThinking(prompt: string): boolean {
+    return this.format.family === "hybrid" && !/<\/?think>/.test(promptTail(prompt))
   }
 
   /** Every thought is watched for going round in circles; a budget limits it besides. */

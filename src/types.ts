@@ -61,6 +61,16 @@ export interface Sampling {
  */
 export type Thinking = "on" | "off" | { budget: number }
 
+/** What a reply's content must be. A reply that may call tools is such a content or calls, nothing else. */
+export type ResponseFormat =
+  | { type: "text" }
+  /** Any JSON object. */
+  | { type: "json_object" }
+  /** JSON that satisfies the schema (JSON Schema 2020-12). */
+  | { type: "json_schema"; schema: Json }
+  /** A text that matches as a whole, in JavaScript's syntax. */
+  | { type: "regex"; pattern: string }
+
 /** Which tool a reply must call: any, or the named one. */
 export type ToolChoice = "required" | { name: string }
 
@@ -72,6 +82,10 @@ export interface ChatRequest {
   /** The reply ends after so many calls. */
   maxToolCalls?: number
   thinking?: Thinking
+  /** Kept to from the end of the thought on; a reply that is cut before its end finishes with `length`. */
+  responseFormat?: ResponseFormat
+  /** Content comes with the log probabilities of its tokens, and of so many of the most probable ones (0 to 20). */
+  logprobs?: number
   /** Fields left out come from the checkpoint's generation_config.json. */
   sampling?: Partial<Sampling>
   /** Generation ends before the first of these strings in the content. */
@@ -82,6 +96,21 @@ export interface ChatRequest {
 }
 
 // ---- step 8: what goes out
+
+/** Of the model's own distribution, before bias, penalties, constraint, temperature and truncation. */
+export interface Logprob {
+  /** Half a character is shown as U+FFFD. */
+  token: string
+  /** Natural logarithm of the probability. */
+  logprob: number
+  /** The token's UTF-8. */
+  bytes: readonly number[]
+}
+
+export interface TokenLogprob extends Logprob {
+  /** The most probable tokens, best first. */
+  top: readonly Logprob[]
+}
 
 export type FinishReason = "stop" | "length" | "tool_calls"
 
@@ -109,11 +138,12 @@ export interface KvUsage {
 
 /**
  * `index` numbers the reply's tool calls from 0. Concatenated deltas are exactly the final `arguments`.
+ * `logprobs`, where they were asked for, are those of the tokens since the last content.
  * `stopString` is the one that ended the reply, if one did.
  */
 export type ChatEvent =
   | { type: "reasoning"; text: string }
-  | { type: "content"; text: string }
+  | { type: "content"; text: string; logprobs?: readonly TokenLogprob[] }
   | { type: "tool-call-start"; index: number; id: string; name: string }
   | { type: "tool-call-delta"; index: number; arguments: string }
   | { type: "tool-call"; index: number; id: string; name: string; arguments: string }

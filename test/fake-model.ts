@@ -100,7 +100,7 @@ export class FakeModel implements ServedModel {
 
   async *#play(
     pieces: Pieces,
-    { stop, signal }: { stop?: readonly string[]; signal?: AbortSignal },
+    { stop, signal, logprobs }: Pick<ChatRequest, "stop" | "signal" | "logprobs">,
     forms: { push: (piece: string) => ChatEvent[]; end: () => ChatEvent[] },
   ): AsyncGenerator<ChatEvent> {
     const stops = new StopStrings(stop)
@@ -109,7 +109,7 @@ export class FakeModel implements ServedModel {
       await this.work(signal)
       for (const piece of pieces) {
         if (signal?.aborted) throw new UserError("cancelled", "cancelled", { cause: signal.reason })
-        yield* stops.pass(forms.push(piece))
+        for (const event of stops.pass(forms.push(piece))) yield withLogprobs(event, logprobs)
         if (stops.found !== undefined) break
         await new Promise((resolve) => setImmediate(resolve))
       }
@@ -126,6 +126,13 @@ export class FakeModel implements ServedModel {
     const message = `context is 1,000 tokens; prompt has ${prompt.length.toLocaleString("en-US")}: shorten it`
     throw new UserError("context-exceeded", message)
   }
+}
+
+/** One token for each piece of content, half of what there is. */
+function withLogprobs(event: ChatEvent, numTop: number | undefined): ChatEvent {
+  if (event.type !== "content" || numTop === undefined) return event
+  const token = { token: event.text, logprob: -Math.LN2, bytes: [...new TextEncoder().encode(event.text)] }
+  return { ...event, logprobs: [{ ...token, top: Array.from({ length: numTop }, () => token) }] }
 }
 
 /** Work that never ends by itself. */

@@ -145,14 +145,19 @@ describe("a call that the request asks for", () => {
     type: "function" as const,
     function: { name, parameters: {} },
   }))
-  /** Goes on after either beginning of a call; the thought is as long as it likes. */
-  const calling = (family: Script["family"]): Script => ({
-    family,
-    says: [
-      ["<think>", "\n", "A sum.", "</think>", "\n\n", "I will not.", "<|im_end|>"],
-      [":", ' "sub"', ', "arguments": {}}\n', "</tool_call>", "<|im_end|>"],
-    ],
-  })
+  /** Would rather not call; once a call has begun, it is of `sub`. */
+  const calling = (family: Script["family"], thinking?: "off"): Script => {
+    const thought = { hybrid: ["\n", "<think>"], thinking: ["\n"], plain: [] }[family ?? "plain"]
+    const thinks = thinking === "off" ? [] : [...thought, "A sum.", "</think>"]
+    return {
+      family,
+      says: [
+        family === "plain" || thinking === "off" ? ["\n", "I will not."] : thinks,
+        ["</think>", "I will not.", "<|im_end|>"],
+        ["<tool_call>", '\n{"name": "sub", ', '"arguments": {}}\n', "</tool_call>", "<|im_end|>"],
+      ],
+    }
+  }
 
   test.each([
     ["plain", undefined, ""],
@@ -160,7 +165,7 @@ describe("a call that the request asks for", () => {
     ["hybrid", "on", "A sum."],
     ["thinking", undefined, "A sum."],
   ] as const)("comes from a %s model with thinking %s", async (family, thinking, reasoning) => {
-    const llm = await loaded(calling(family))
+    const llm = await loaded(calling(family, thinking === "off" ? "off" : undefined))
     const reply = await replyOf(llm, { tools, thinking, toolChoice: "required" })
     expect(reply).toMatchObject({ reasoning, content: "", finishReason: "tool_calls" })
     expect(reply.toolCalls.map((call) => call.function)).toEqual([{ name: "sub", arguments: "{}" }])
@@ -168,8 +173,8 @@ describe("a call that the request asks for", () => {
   })
 
   test("is of the named tool, and the last one where one is all that is wanted", async () => {
-    const twice = ["</tool_call>", "<tool_call>", '{"name": "sub", "arguments": {}}', "</tool_call>"]
-    const llm = await loaded({ says: [[":", ' {"a": 1}}\n', ...twice, "<|im_end|>"]] })
+    const twice = ["</tool_call>", "\n", "<tool_call>", '\n{"name": "sub", "arguments": {}}', "</tool_call>"]
+    const llm = await loaded({ says: [[" ", '{"a": 1}}\n', ...twice, "<|im_end|>"]] })
     const request = { tools, toolChoice: { name: "add" }, maxToolCalls: 1 }
     const reply = await replyOf(llm, request)
     expect(reply.toolCalls.map((call) => call.function)).toEqual([{ name: "add", arguments: '{"a": 1}' }])
@@ -186,6 +191,120 @@ describe("a call that the request asks for", () => {
     const reply = await replyOf(llm, { tools, toolChoice: "required", sampling: { maxTokens: 2 } })
     expect(reply).toMatchObject({ reasoning: "A sum.", content: "", toolCalls: [], finishReason: "length" })
     expect(reply.usage?.completionTokens).toBe(2)
+  })
+})
+
+describe("a form that the request asks for", () => {
+  const schema = {
+    type: "object",
+    properties: { heads: { type: "integer", minimum: 0 } },
+    required: ["heads"],
+  }
+  const responseFormat = { type: "json_schema" as const, schema }
+  const answer = ['{"heads": ', "35", "}", "<|im_end|>"]
+
+  test.each<[Script["family"], ChatRequest["thinking"], string[], string]>([
+    ["plain", undefined, ["\n", "There are ", ...answer], ""],
+    ["hybrid", "off", ["\n\n", "There are ", ...answer], ""],
+    ["hybrid", "on", ["\n", "<think>", "Heads.", "</think>", "\n\n", "There are ", ...answer], "Heads."],
+    ["thinking", undefined, ["\n", "Heads.", "</think>", "\n\n", "There are ", ...answer], "Heads."],
+  ])(
+    "is kept to by a %s model with thinking %s from its thought's end on",
+    async (family, thinking, says, reasoning) => {
+      const llm = await loaded({ family, says: [says, ...["{", '"'].map((token) => [token, "There are "])] })
+      const reply = await replyOf(llm, { thinking, responseFormat, sampling: { maxTokens: 200 } })
+      expect(reply).toMatchObject({ reasoning, finishReason: "stop" })
+      expect(JSON.parse(reply.content)).toEqual({ heads: expect.any(Number) })
+      expect(llm.engine.load).toMatchObject({ running: 0, usedPages: 0 })
+    },
+  )
+
+  test("begins anew behind a thought that its budget ended", async () => {
+    const llm = await loaded({
+      family: "thinking",
+      says: [
+        ["\n", "Hmm. ", "Hmm. "],
+        ["\n\n", "It is 23.", ...answer],
+      ],
+    })
+    const reply = await replyOf(llm, {
+      thinking: { budget: 5 },
+      responseFormat,
+      sampling: { maxTokens: 300 },
+    })
+    expect(reply).toMatchObject({ finishReason: "stop", diagnostic: "the thought was ended by its budget" })
+    expect(JSON.parse(reply.content)).toEqual({ heads: expect.any(Number) })
+  })
+
+  test("keeps a model from ending inside its thought, and says where it was cut", async () => {
+    const llm = await loaded({
+      family: "thinking",
+      says: [
+        ["\n", "Hmm. ", "<|im_end|>"],
+        ["<|im_end|>", "Hmm. "],
+      ],
+    })
+    const reply = await replyOf(llm, { responseFormat, sampling: { maxTokens: 20 } })
+    expect(reply).toMatchObject({ content: "", finishReason: "length" })
+  })
+
+  test("leaves the choice between the form and a call of a tool, whose arguments are kept to as well", async () => {
+    const parameters = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] }
+    const tools = [{ type: "function" as const, function: { name: "add", parameters } }]
+    const call = [
+      "<tool_call>",
+      '\n{"name": "add", "arguments": ',
+      '{"a": ',
+      "no",
+      "3",
+      "}}\n",
+      "</tool_call>",
+      "<|im_end|>",
+    ]
+    const llm = await loaded({ family: "hybrid", says: [["\n", "<think>", "Add.", "</think>", ...call]] })
+    const reply = await replyOf(llm, { tools, responseFormat, sampling: { maxTokens: 200 } })
+    expect(reply).toMatchObject({ reasoning: "Add.", content: "", finishReason: "tool_calls" })
+    expect(JSON.parse(String(reply.toolCalls[0].function.arguments))).toEqual({ a: expect.any(Number) })
+  })
+
+  test("can be a pattern", async () => {
+    const llm = await loaded({ says: [["\n", "35", " legs", " heads", "<|im_end|>"]] })
+    const regex = { type: "regex" as const, pattern: "\\d+ heads" }
+    expect((await replyOf(llm, { responseFormat: regex, sampling: { maxTokens: 60 } })).content).toMatch(
+      /^\d+ heads$/,
+    )
+  })
+
+  test("is refused before any work where it cannot be kept to", async () => {
+    const llm = await loaded(thoughtful)
+    const wrong = { type: "json_schema" as const, schema: { properties: { a: { type: "int" } } } }
+    await expect(replyOf(llm, { responseFormat: wrong })).rejects.toMatchObject({
+      code: "bad-request",
+      message: expect.stringContaining("responseFormat.schema.properties.a.type"),
+    })
+  })
+})
+
+describe("log probabilities", () => {
+  test("come with the content, token for token, and add up to one", async () => {
+    const llm = await loaded(thoughtful)
+    const events = await eventsOf(llm, { logprobs: 3, sampling: { temperature: 0 } })
+    const content = events.flatMap((event) => (event.type === "content" ? [event] : []))
+    const tokens = content.flatMap(({ logprobs }) => logprobs ?? [])
+    expect(tokens.map(({ token }) => token).join("")).toBe(content.map(({ text }) => text).join(""))
+    expect(Buffer.from(tokens.flatMap(({ bytes }) => [...bytes])).toString()).toBe("There are 23 chickens.")
+    for (const { token, logprob, top } of tokens) {
+      expect(top.map((one) => one.logprob)).toEqual([...top.map((one) => one.logprob)].sort((a, b) => b - a))
+      expect(top[0]).toMatchObject({ token, logprob })
+      expect(logprob).toBeLessThan(0)
+    }
+    // Not derived from the code under test: the logits after the same ids, summed up here.
+    const prompt = llm.tokenizer.encode("There are 23 chickens")
+    const logits = Array.from((await llm.engine.logits(prompt)).at(-1) ?? []).slice(0, llm.tokenizer.size)
+    const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0)
+    const expected = Math.max(...logits) - Math.log(sum)
+    expect(tokens.at(-1)?.logprob).toBeCloseTo(expected, 4)
+    await expect(eventsOf(llm, { logprobs: 21 })).rejects.toThrow("logprobs is 21")
   })
 })
 

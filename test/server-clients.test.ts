@@ -7,9 +7,12 @@ import { HumanMessage, ToolMessage } from "@langchain/core/messages"
 import { ChatOpenAI } from "@langchain/openai"
 import { generateText, jsonSchema, streamText, tool } from "ai"
 import OpenAI from "openai"
+import { zodResponseFormat } from "openai/helpers/zod"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { z } from "zod"
 import { listen } from "../src/server/server.ts"
 import type { RunningServer } from "../src/server/running-server.ts"
+import type { ChatRequest } from "../src/types.ts"
 import { FakeModel } from "./fake-model.ts"
 import { serving } from "./serving.ts"
 
@@ -17,10 +20,12 @@ const thought = ["<think>\n", "The weather", " of Paris.\n", "</think>", "\n\n"]
 const called = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}\n</tool_call>'
 const model = new FakeModel({
   // A call as long as there is no result yet.
-  says: ({ tools, messages }) =>
-    tools && !messages.some(({ role }) => role === "tool")
-      ? [...thought, "One moment.", called]
-      : [...thought, "It is", " sunny."],
+  says: ({ tools, messages, responseFormat }) =>
+    responseFormat
+      ? [...thought, '{"city": "Paris"', ', "days": 3}']
+      : tools && !messages.some(({ role }) => role === "tool")
+        ? [...thought, "One moment.", called]
+        : [...thought, "It is", " sunny."],
 })
 
 let server: RunningServer
@@ -53,6 +58,33 @@ describe("the openai client", () => {
       tool_calls: [{ function: { name: "get_weather", arguments: '{"city": "Paris", "days": 3}' } }],
     })
     expect(usage).toMatchObject({ total_tokens: 16, prompt_tokens_details: { cached_tokens: 7 } })
+  })
+
+  test("parses what a zod schema asked for", async () => {
+    const form = z.object({ city: z.string(), days: z.number().int().min(1) })
+    const response_format = zodResponseFormat(form, "trip")
+    const { choices } = await openai.chat.completions.parse({ model: "fake", messages, response_format })
+    expect(choices[0].message.parsed).toEqual({ city: "Paris", days: 3 })
+    const { responseFormat } = model.requests.at(-1) as ChatRequest
+    expect(responseFormat).toMatchObject({ type: "json_schema", schema: { required: ["city", "days"] } })
+    const wrong = { type: "json_schema", json_schema: { name: "n", schema: { type: "int" } } } as const
+    await expect(
+      openai.chat.completions.create({ model: "fake", messages, response_format: wrong }),
+    ).rejects.toThrow('response_format.json_schema.schema.type is "int"')
+  })
+
+  test("reads log probabilities", async () => {
+    const { choices } = await openai.chat.completions.create({
+      model: "fake",
+      messages,
+      logprobs: true,
+      top_logprobs: 1,
+    })
+    const tokens = choices[0].logprobs?.content ?? []
+    expect(tokens.map(({ token }) => token).join("")).toBe("It is sunny.")
+    expect(tokens[0].top_logprobs).toEqual([
+      { token: "It is", logprob: -Math.LN2, bytes: [73, 116, 32, 105, 115] },
+    ])
   })
 
   test("puts a stream together to the same message", async () => {

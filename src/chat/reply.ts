@@ -1,6 +1,6 @@
 // Step 8. A reply's events in, the whole reply out; or its text at once, where nobody streams.
 
-import type { ChatEvent, FinishReason, ToolCall, Usage } from "../types.ts"
+import type { ChatEvent, FinishReason, TokenLogprob, ToolCall, Usage } from "../types.ts"
 import { ReplyParser } from "./parser.ts"
 import type { ParserOptions } from "./parser.ts"
 
@@ -8,6 +8,8 @@ export interface Reply {
   reasoning: string
   content: string
   toolCalls: ToolCall[]
+  /** Of the content's tokens, where they were asked for. */
+  logprobs?: TokenLogprob[]
   usage?: Usage
   finishReason?: FinishReason
   stopString?: string
@@ -26,6 +28,7 @@ export function addEvent(reply: Reply, event: ChatEvent): void {
       return
     case "content":
       reply.content += event.text
+      if (event.logprobs) (reply.logprobs ??= []).push(...event.logprobs)
       return
     case "tool-call-start":
     case "tool-call-delta":

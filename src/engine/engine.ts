@@ -148,13 +148,21 @@ export class Engine {
       const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
       const start = performance.now()
-      await this.#model.backend.submit(this.#abort.signal)
+      await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
       this.#scheduler.took(performance.now() - start)
       this.#sample(logits) // logits -> ids
     } catch (error) {
       this.#interrupted(error)
     }
     this.#postprocess()
+  }
+
+  /** A constraint that cannot go on ends its own sequence only. */
+  #prepareConstraints(): Promise<void>[] {
+    return this.#scheduler.running.flatMap((sequence) => {
+      const prepared = sequence.constrained?.prepare()
+      return prepared?.catch((error: unknown) => sequence.fail(asError(error))) ?? []
+    })
   }
 
   /** Appends the next id of each sequence whose last token was in the batch. */
@@ -185,7 +193,7 @@ export class Engine {
 
   /** The logits after `position`: the next id, or the ids that end a thought in its place. */
   #advance(sequence: Sequence, position: number, logits: Float32Array): void {
-    const { thought, adjustments, sampling, random } = sequence
+    const { thought } = sequence
     const collected = this.#collected.get(sequence)
     if (collected) {
       // By position: a sequence that was set back comes by here again.
@@ -199,12 +207,23 @@ export class Engine {
       return
     }
     try {
-      adjustments?.apply(logits)
-      sequence.append(this.#sampler.sample(logits, sampling, random))
+      sequence.append(this.#draw(sequence, logits))
       this.#numGenerated++
     } catch (error) {
       sequence.fail(asError(error))
     }
+  }
+
+  /** The next id, by the logits as the sequence's options change them. */
+  #draw(sequence: Sequence, logits: Float32Array): number {
+    const { thought, adjustments, constrained, logprobs } = sequence
+    logprobs?.keep(logits)
+    adjustments?.apply(logits)
+    constrained?.apply(logits, thought)
+    const id = this.#sampler.sample(logits, sequence.sampling, sequence.random)
+    constrained?.accept(id, thought)
+    logprobs?.drawn(sequence.numTokens, id)
+    return id
   }
 
   /** Ended sequences leave and give their pages back; the readers of the others are woken. */

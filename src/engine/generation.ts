@@ -2,6 +2,7 @@
 // Work begins at the first `next`; leaving early (`break`, `return`) cancels and waits until the pages are free.
 
 import type { Usage } from "../types.ts"
+import type { IdLogprobs } from "./logprobs.ts"
 import type { Sequence } from "./sequence.ts"
 import type { ThoughtState } from "./thought.ts"
 
@@ -45,6 +46,11 @@ export class Generation implements AsyncIterableIterator<number> {
       decodeMs,
       ...(kv && { kv }),
     }
+  }
+
+  /** Of the id read last, where they were asked for and it was drawn; can be taken once. */
+  takeLogprobs(): IdLogprobs | undefined {
+    return this.#sequence.logprobs?.take(this.#sequence.numPrompt + this.#numRead - 1)
   }
 
   async next(): Promise<IteratorResult<number, undefined>> {

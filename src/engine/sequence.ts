@@ -4,6 +4,9 @@
 import { pageTokens } from "../backend/backend.ts"
 import type { FinishReason, KvUsage, Sampling } from "../types.ts"
 import { Adjustments } from "./adjustments.ts"
+import { ConstrainedReply } from "./constraint.ts"
+import type { ConstraintOptions } from "./constraint.ts"
+import { Logprobs } from "./logprobs.ts"
 import { Random } from "./random.ts"
 import type { ThinkingLimit } from "./thought.ts"
 import { Thought } from "./thought.ts"
@@ -13,6 +16,10 @@ export interface SequenceOptions {
   /** Ids that end the reply. */
   stopIds: ReadonlySet<number>
   thinking?: ThinkingLimit
+  /** What the reply must be, from the end of its thought on. */
+  constraint?: ConstraintOptions
+  /** The logarithm of each id's probability is wanted, and those of so many of the most probable ones. */
+  logprobs?: number
   /** The pages of so many of the first tokens stay in 16 bits; the first page always does. */
   pinnedTokens?: number
 }
@@ -26,6 +33,8 @@ export class Sequence {
   readonly random: Random
   readonly adjustments: Adjustments | undefined
   readonly thought: Thought | undefined
+  readonly constrained: ConstrainedReply | undefined
+  readonly logprobs: Logprobs | undefined
   readonly numPrompt: number
   /** Of its pages, so many of the first stay in 16 bits. */
   readonly numPinned: number
@@ -72,7 +81,10 @@ export class Sequence {
     this.random = Random.seeded(options.sampling.seed ?? Math.floor(Math.random() * 2 ** 53))
     this.adjustments = Adjustments.of(options.sampling, prompt, size)
     this.thought = options.thinking && new Thought(options.thinking, prompt.length)
-    this.#stopIds = options.stopIds
+    const { constraint, logprobs, stopIds } = options
+    this.constrained = constraint && new ConstrainedReply(constraint, stopIds)
+    this.logprobs = logprobs === undefined ? undefined : new Logprobs(logprobs, size)
+    this.#stopIds = stopIds
     this.#maxTokens = Math.min(maxTokens, prompt.length + (options.sampling.maxTokens ?? Infinity))
   }
 

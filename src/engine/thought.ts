@@ -40,6 +40,11 @@ export class Thought {
     return this.#state
   }
 
+  /** Whether the next id belongs to a thought. */
+  get place(): "inside" | "outside" {
+    return this.#place
+  }
+
   /** Ids between the opening and the closing one so far. */
   get numTokens(): number {
     return this.#numTokens

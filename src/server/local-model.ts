@@ -2,6 +2,7 @@
 
 import { render } from "../chat/messages.ts"
 import type { Family } from "../chat/thinking.ts"
+import { ContentLogprobs } from "../content-logprobs.ts"
 import type { Llm } from "../llm.ts"
 import { StopStrings } from "../stop-strings.ts"
 import type { ChatEvent, ChatRequest } from "../types.ts"
@@ -35,13 +36,16 @@ export class LocalModel implements ServedModel {
     return this.#llm.chat(request)
   }
 
-  async *complete({ prompt, sampling, stop, signal }: CompletionRequest): AsyncGenerator<ChatEvent> {
+  async *complete({ prompt, stop, ...rest }: CompletionRequest): AsyncGenerator<ChatEvent> {
     const ids = typeof prompt === "string" ? this.encode(prompt) : Int32Array.from(prompt)
     const text = this.#llm.tokenizer.stream({ skipSpecialTokens: "yes" })
     const stops = new StopStrings(stop)
-    const generation = this.#llm.generate(ids, { sampling, signal })
+    const logprobs = new ContentLogprobs(this.#llm.tokenizer)
+    const generation = this.#llm.generate(ids, rest)
     for await (const id of generation) {
-      yield* stops.pass([{ type: "content", text: text.push(id) }])
+      const drawn = generation.takeLogprobs()
+      if (drawn) logprobs.note(drawn)
+      yield* logprobs.pass(stops.pass([{ type: "content", text: text.push(id) }]))
       if (stops.found !== undefined) break
     }
     const reason = stops.found === undefined ? (generation.finishReason ?? "stop") : "stop"

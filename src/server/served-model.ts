@@ -9,6 +9,8 @@ export interface CompletionRequest {
   prompt: string | readonly number[]
   sampling?: Partial<Sampling>
   stop?: readonly string[]
+  /** As of a `ChatRequest`. */
+  logprobs?: number
   signal?: AbortSignal
 }
 

@@ -42,6 +42,10 @@ export class Decoder {
     return this.#special.has(id)
   }
 
+  bytesOf(id: number): Uint8Array {
+    return this.#bytesOf(id, {})
+  }
+
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     let numBytes = 0
     for (let i = 0; i < ids.length; i++) numBytes += this.#bytesOf(ids[i], options).length

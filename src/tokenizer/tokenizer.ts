@@ -17,6 +17,8 @@ export interface Tokenizer {
   /** The id of a token by its name as the vocabulary writes it. */
   idOf(token: string): number | undefined
   isSpecial(id: number): boolean
+  /** UTF-8 of which a token may begin and end within a character. */
+  bytesOf(id: number): Uint8Array
 }
 
 /** Reads `tokenizer.json` and, where there is one, `tokenizer_config.json`. */
@@ -32,6 +34,7 @@ export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>): Tokenizer
     stream: (options) => decoder.stream(options),
     idOf: (token) => added.get(token) ?? definition.vocabulary.get(token),
     isSpecial: (id) => decoder.isSpecial(id),
+    bytesOf: (id) => decoder.bytesOf(id),
   }
 }
 

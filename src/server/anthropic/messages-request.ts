@@ -5,6 +5,7 @@ import { z } from "zod"
 import type { Family } from "../../chat/thinking.ts"
 import type { ChatRequest, Json, Message, Thinking } from "../../types.ts"
 import { check, refuse } from "../body.ts"
+import { formatOf, responseFormatField } from "../form.ts"
 import { readAnthropicTool } from "../tools.ts"
 import { withoutVolatileLines } from "./volatile.ts"
 
@@ -76,6 +77,8 @@ const body = z.object({
   top_k: count.min(0).nullish(),
   stop_sequences: z.array(z.string().min(1).max(1000)).max(16).nullish(),
   stream: z.boolean().nullish(),
+  output_format: responseFormatField,
+  output_config: z.object({ format: responseFormatField }).nullish(),
 })
 
 const prompt = z.object(promptFields)
@@ -93,10 +96,14 @@ export function readMessagesOrder(json: Json): MessagesOrder {
   const { temperature, top_p, top_k, max_tokens, stop_sequences } = order
   const given = { temperature, topP: top_p, topK: top_k, maxTokens: max_tokens }
   const sampling = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null))
+  const responseFormat =
+    formatOf(order.output_config?.format, "output_config.format") ??
+    formatOf(order.output_format, "output_format")
   const request = (family: Family) => ({
     ...promptOf(order, family),
     sampling,
     stop: stop_sequences ?? [],
+    responseFormat,
   })
   return { model: order.model ?? undefined, request, delivery: order.stream ? "stream" : "whole" }
 }

@@ -4,6 +4,7 @@
 import { z } from "zod"
 import type { ChatRequest, Json, Message, Tool } from "../../types.ts"
 import { check, refuse } from "../body.ts"
+import { formatOf, guidedFields, guidedFormatOf, responseFormatField } from "../form.ts"
 import { readTool } from "../tools.ts"
 import { samplingFields, samplingOf, stopField, stopsOf } from "./fields.ts"
 import { streamFields, thinkingFields, thinkingOf } from "./fields.ts"
@@ -63,9 +64,10 @@ const body = z.object({
   n: z.number().int().min(1).max(16).nullish(),
   stop: stopField,
   chat_template_kwargs: z.custom<{ [name: string]: Json }>(isObject, "wanted an object").nullish(),
-  response_format: z.object({ type: z.string() }).nullish(),
+  response_format: responseFormatField,
   logprobs: z.boolean().nullish(),
-  top_logprobs: z.number().nullish(),
+  top_logprobs: z.number().int().min(0).max(20).nullish(),
+  ...guidedFields,
   ...samplingFields,
   ...streamFields,
   ...thinkingFields,
@@ -86,13 +88,14 @@ export interface ChatOrder {
 export function readChatOrder(json: Json): ChatOrder {
   refuseLegacy(json)
   const order = check(body, json)
-  refuseUnsupported(order)
   return {
     model: order.model ?? undefined,
     request: {
       messages: order.messages.map(readMessage),
       ...toolsOf(order),
       thinking: thinkingOf(order),
+      responseFormat: formatOf(order.response_format, "response_format") ?? guidedFormatOf(order),
+      logprobs: logprobsOf(order),
       sampling: samplingOf(order, order.max_completion_tokens ?? order.max_tokens),
       stop: stopsOf(order.stop),
       templateVariables: order.chat_template_kwargs ?? undefined,
@@ -155,10 +158,10 @@ function refuseLegacy(json: Json): void {
     if (json[field] != null) refuse(field, "this form is no longer in use: send tools and tool_choice")
 }
 
-function refuseUnsupported({ logprobs, top_logprobs, response_format }: Body): void {
-  if (logprobs || top_logprobs) refuse("logprobs", "log probabilities are not given here: leave it out")
-  if (response_format != null && response_format.type !== "text")
-    refuse("response_format", "output is not constrained here: ask for the form in the prompt")
+/** Of how many tokens beside each one that came. */
+function logprobsOf({ logprobs, top_logprobs }: Body): number | undefined {
+  if (!logprobs && top_logprobs) refuse("top_logprobs", "it needs logprobs: send logprobs true as well")
+  return logprobs ? (top_logprobs ?? 0) : undefined
 }
 
 function isObject(value: unknown): value is { [key: string]: Json } {

@@ -2,7 +2,7 @@
 // names in use, `reasoning_content` and `reasoning`.
 
 import type { Reply } from "../../chat/reply.ts"
-import type { ChatEvent, Usage } from "../../types.ts"
+import type { ChatEvent, TokenLogprob, Usage } from "../../types.ts"
 import { openAiError } from "../api-error.ts"
 import type { ApiError } from "../api-error.ts"
 import { eventText } from "../sse.ts"
@@ -40,7 +40,7 @@ export class ChatWriter implements ReplyWriter {
       case "reasoning":
         return [this.#delta(choice, { reasoning_content: event.text, reasoning: event.text })]
       case "content":
-        return [this.#delta(choice, { content: event.text })]
+        return [this.#delta(choice, { content: event.text }, logprobsOf(event.logprobs))]
       case "tool-call-start": {
         const { index, id, name } = event
         const call = { index, id, type: "function", function: { name, arguments: "" } }
@@ -71,8 +71,8 @@ export class ChatWriter implements ReplyWriter {
     return [eventText(openAiError(error))]
   }
 
-  #delta(choice: number, delta: Delta): string {
-    return this.#chunk({ choices: [{ index: choice, delta, logprobs: null, finish_reason: null }] })
+  #delta(choice: number, delta: Delta, logprobs: object | null = null): string {
+    return this.#chunk({ choices: [{ index: choice, delta, logprobs, finish_reason: null }] })
   }
 
   #chunk(rest: object): string {
@@ -88,6 +88,7 @@ export function chatCompletion(head: AnswerHead, replies: readonly Reply[]) {
       index,
       message: messageOf(reply),
       ...ending({ reason: reply.finishReason, diagnostic: reply.diagnostic }),
+      logprobs: logprobsOf(reply.logprobs),
     })),
     usage: usageOf(replies.flatMap(({ usage }) => usage ?? [])),
   }
@@ -101,6 +102,12 @@ function messageOf({ reasoning, content, toolCalls }: Reply) {
     ...(reasoning !== "" && { reasoning_content: reasoning, reasoning }),
     ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
   }
+}
+
+/** In OpenAI's form; nothing where none came. */
+function logprobsOf(tokens: readonly TokenLogprob[] | undefined) {
+  if (tokens === undefined) return null
+  return { content: tokens.map(({ top, ...token }) => ({ ...token, top_logprobs: top })), refusal: null }
 }
 
 /** A reply that is odd says why, in a field of our own. */

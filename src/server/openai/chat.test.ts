@@ -318,8 +318,14 @@ describe("what cannot be done is refused with the field's name", () => {
     ["max_tokens", { max_tokens: 1.5 }],
     ["stop", { stop: 5 }],
     ["logit_bias.x", { logit_bias: { x: 1 } }],
-    ["logprobs", { logprobs: true }],
-    ["response_format", { response_format: { type: "json_object" } }],
+    ["top_logprobs", { top_logprobs: 3 }],
+    ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
+    ["response_format.type", { response_format: { type: "grammar" } }],
+    ["response_format.schema", { response_format: { type: "json_schema" } }],
+    ["response_format.json_schema.schema", { response_format: { type: "json_schema", json_schema: {} } }],
+    ["guided_grammar", { guided_grammar: "root ::= a" }],
+    ["guided_json", { guided_json: "{" }],
+    ["structured_outputs.regex", { structured_outputs: { regex: "(a" } }],
     ["functions", { functions: [] }],
     ["tools[0].function.name", { tools: [{ type: "function", function: {} }] }],
     ["tools[0].type", { tools: [{ type: "web_search" }] }],
@@ -330,5 +336,65 @@ describe("what cannot be done is refused with the field's name", () => {
     const error = await refusalOf(body)
     expect(error).toMatchObject({ type: "invalid_request_error", param })
     expect(error.message).toContain(param)
+  })
+})
+
+describe("the form of the content", () => {
+  const schema = { type: "object", properties: { a: { type: "integer" } } }
+
+  test.each<[string, object, object]>([
+    [
+      "of OpenAI",
+      { response_format: { type: "json_schema", json_schema: { name: "n", strict: true, schema } } },
+      { type: "json_schema", schema },
+    ],
+    ["of any object", { response_format: { type: "json_object" } }, { type: "json_object" }],
+    ["of vLLM", { guided_json: JSON.stringify(schema) }, { type: "json_schema", schema }],
+    ["of vLLM's patterns", { guided_regex: "a+" }, { type: "regex", pattern: "a+" }],
+    ["of vLLM's choices", { guided_choice: ["a.b", "c"] }, { type: "regex", pattern: "a\\.b|c" }],
+    ["of vLLM's newer names", { structured_outputs: { json: schema } }, { type: "json_schema", schema }],
+  ])("%s reaches the model", async (_, body, responseFormat) => {
+    expect(await requestOf(body)).toMatchObject({ responseFormat })
+  })
+
+  test("is none where none is asked for", async () => {
+    expect((await requestOf({ response_format: { type: "text" } })).responseFormat).toBeUndefined()
+  })
+
+  test("is refused with the path of what is wrong in it", async () => {
+    const wrong = { type: "object", properties: { a: { anyOf: [{ type: "int" }] } } }
+    const refusal = await refusalOf({
+      response_format: { type: "json_schema", json_schema: { schema: wrong } },
+    })
+    expect(refusal).toMatchObject({
+      param: "response_format.json_schema.schema",
+      message: expect.stringContaining("response_format.json_schema.schema.properties.a.anyOf[0].type is"),
+    })
+  })
+})
+
+describe("log probabilities", () => {
+  const token = (text: string) => ({
+    token: text,
+    logprob: -Math.LN2,
+    bytes: [...new TextEncoder().encode(text)],
+  })
+  test("come in one piece as in a stream", async () => {
+    const body = { logprobs: true, top_logprobs: 2 }
+    const says = ["Es", " über"]
+    const expected = says.map((text) => ({ ...token(text), top_logprobs: [token(text), token(text)] }))
+    const { choices } = await answerOf(asked({ says }, body).response)
+    expect(choices[0].logprobs).toEqual({ content: expected, refusal: null })
+    const chunks = await jsonEventsOf(asked({ says }, { ...body, stream: true }).response)
+    const streamed = chunks.flatMap(
+      ({ choices: [choice] }) => (choice?.logprobs as Answer | null)?.content ?? [],
+    )
+    expect(streamed).toEqual(expected)
+  })
+
+  test("are of as many other tokens as asked for, and of none where that is not said", async () => {
+    expect((await requestOf({ logprobs: true })).logprobs).toBe(0)
+    expect((await requestOf({ logprobs: true, top_logprobs: 20 })).logprobs).toBe(20)
+    expect((await requestOf({})).logprobs).toBeUndefined()
   })
 })

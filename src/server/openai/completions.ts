@@ -2,7 +2,7 @@
 
 import { z } from "zod"
 import type { Reply } from "../../chat/reply.ts"
-import type { ChatEvent, Json, Usage } from "../../types.ts"
+import type { ChatEvent, Json, TokenLogprob, Usage } from "../../types.ts"
 import { openAiError } from "../api-error.ts"
 import type { ApiError } from "../api-error.ts"
 import { check, refuse } from "../body.ts"
@@ -29,7 +29,7 @@ const body = z.object({
   echo: z.boolean().nullish(),
   suffix: z.string().nullish(),
   best_of: z.number().nullish(),
-  logprobs: z.number().nullish(),
+  logprobs: z.number().int().min(0).max(20).nullish(),
   ...samplingFields,
   ...streamFields,
 })
@@ -49,6 +49,7 @@ export async function completions(endpoint: Endpoint, c: RequestContext): Promis
           prompt,
           sampling: samplingOfChoice(sampling, choice),
           stop: stopsOf(order.stop),
+          logprobs: order.logprobs ?? undefined,
           signal,
         }),
       ),
@@ -73,7 +74,6 @@ function readOrder(json: Json): z.infer<typeof body> {
   if (order.echo) refuse("echo", "the prompt is not repeated here: leave it out")
   if (order.suffix) refuse("suffix", "this model continues texts and does not fill gaps: leave it out")
   if ((order.best_of ?? 1) > (order.n ?? 1)) refuse("best_of", "all replies are sent here: ask for n")
-  if (order.logprobs != null) refuse("logprobs", "log probabilities are not given here: leave it out")
   return order
 }
 
@@ -88,6 +88,8 @@ class CompletionWriter implements ReplyWriter {
   readonly #repeats: number
   readonly #streamUsage: "sent" | "left-out"
   readonly #usages: Usage[] = []
+  /** Of the text so far, by choice. */
+  readonly #lengths: number[] = []
 
   constructor(head: AnswerHead, repeats: number, streamUsage: "sent" | "left-out") {
     this.#head = head
@@ -100,7 +102,7 @@ class CompletionWriter implements ReplyWriter {
   }
 
   push(choice: number, event: ChatEvent): string[] {
-    if (event.type === "content") return [this.#chunk(choice, event.text, null)]
+    if (event.type === "content") return [this.#content(choice, event)]
     if (event.type === "finish") return [this.#chunk(choice, "", event.reason)]
     if (event.type === "usage") this.#usages[choice] = event.usage
     return []
@@ -119,8 +121,14 @@ class CompletionWriter implements ReplyWriter {
     return { ...this.#head, object: "text_completion" }
   }
 
-  #chunk(index: number, piece: string, finish_reason: string | null): string {
-    return eventText({ ...this.#shape, choices: [{ index, text: piece, logprobs: null, finish_reason }] })
+  #content(choice: number, { text, logprobs }: ChatEvent & { type: "content" }): string {
+    const offset = this.#lengths[choice] ?? 0
+    this.#lengths[choice] = offset + text.length
+    return this.#chunk(choice, text, null, logprobsOf(logprobs, offset))
+  }
+
+  #chunk(index: number, text: string, finish_reason: string | null, logprobs: object | null = null): string {
+    return eventText({ ...this.#shape, choices: [{ index, text, logprobs, finish_reason }] })
   }
 }
 
@@ -128,16 +136,30 @@ function completion(head: AnswerHead, repeats: number, replies: readonly Reply[]
   return {
     ...head,
     object: "text_completion",
-    choices: replies.map(({ content, finishReason }, index) => ({
+    choices: replies.map(({ content, finishReason, logprobs }, index) => ({
       index,
       text: content,
-      logprobs: null,
+      logprobs: logprobsOf(logprobs, 0),
       finish_reason: finishReason,
     })),
     usage: usageOfAll(
       replies.flatMap(({ usage }) => usage ?? []),
       repeats,
     ),
+  }
+}
+
+/** In the form of OpenAI's completions: lists beside each other; `offset` characters came before. */
+function logprobsOf(tokens: readonly TokenLogprob[] | undefined, offset: number) {
+  if (tokens === undefined) return null
+  let end = offset
+  return {
+    tokens: tokens.map(({ token }) => token),
+    token_logprobs: tokens.map(({ logprob }) => logprob),
+    top_logprobs: tokens.map(({ top }) =>
+      Object.fromEntries(top.map(({ token, logprob }) => [token, logprob])),
+    ),
+    text_offset: tokens.map(({ token }) => (end += token.length) - token.length),
   }
 }
 

@@ -4,6 +4,7 @@
 import { z } from "zod"
 import type { ChatRequest, Json, Message } from "../../types.ts"
 import { check, refuse } from "../body.ts"
+import { formatOf, responseFormatField } from "../form.ts"
 import { readFlatTool } from "../tools.ts"
 import { samplingFields, samplingOf, thinkingOfEffort } from "./fields.ts"
 
@@ -60,7 +61,7 @@ const body = z.object({
   reasoning: z
     .object({ effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish() })
     .nullish(),
-  text: z.object({ format: z.object({ type: z.string() }).nullish() }).nullish(),
+  text: z.object({ format: responseFormatField }).nullish(),
   stream: z.boolean().nullish(),
   previous_response_id: z.string().nullish(),
   conversation: z.unknown().optional(),
@@ -91,6 +92,7 @@ export function readResponsesOrder(json: Json): ResponsesOrder {
     request: {
       messages: instructions ? [{ role: "system", content: instructions }, ...conversation] : conversation,
       ...toolsOf(order),
+      responseFormat: formatOf(order.text?.format, "text.format"),
       thinking: effort == null ? undefined : thinkingOfEffort(effort),
       sampling: samplingOf(order, order.max_output_tokens),
     },
@@ -112,13 +114,11 @@ function inputError({ input }: { input?: unknown }): string {
     : `item ${wrong} is none of message, reasoning, function_call, function_call_output, with text only`
 }
 
-function refuseState({ previous_response_id, conversation, background, text }: Body): void {
+function refuseState({ previous_response_id, conversation, background }: Body): void {
   const stateless = "nothing is kept here between requests: send the whole conversation as input"
   if (previous_response_id != null) refuse("previous_response_id", stateless)
   if (conversation != null) refuse("conversation", stateless)
   if (background) refuse("background", "replies are sent to who waits for them: leave it out")
-  if (text?.format && text.format.type !== "text")
-    refuse("text.format", "output is not constrained here: ask for the form in the prompt")
 }
 
 function toolsOf({ tools, tool_choice, parallel_tool_calls }: Body): Partial<ChatRequest> {

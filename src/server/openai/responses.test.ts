@@ -93,7 +93,8 @@ describe("what cannot be done is refused with the field's name", () => {
     ["previous_response_id", { previous_response_id: "resp_1" }],
     ["conversation", { conversation: "conv_1" }],
     ["background", { background: true }],
-    ["text.format", { text: { format: { type: "json_schema" } } }],
+    ["text.format.schema", { text: { format: { type: "json_schema" } } }],
+    ["text.format.schema", { text: { format: { type: "json_schema", name: "n", schema: { type: "int" } } } }],
     ["tools[0].type", { tools: [{ type: "web_search_preview" }] }],
     ["tool_choice", { tool_choice: "required" }],
   ])("%s", async (param, body) => {
