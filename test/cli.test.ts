@@ -64,6 +64,7 @@ describe("help", () => {
       Environment:
         A3B_HOME             folder that holds models/, in place of a3b in the user's cache folder
         A3B_ISA              force one instruction set of the cpu backend; a3b doctor lists them
+        A3B_API_KEY          key of the server that --remote names
         A3B_DEBUG            1 shows the stack of an error
         HF_TOKEN             access token, for models on Hugging Face that ask for one
         HF_ENDPOINT          base URL in place of https://huggingface.co

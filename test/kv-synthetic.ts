@@ -29,10 +29,19 @@ export function hadamard(row: number, column: number, size: number): number {
   return sign / Math.sqrt(size)
 }
 
+/** The matrix halves into sums and differences of halves, again and again. */
 export function rotated(rows: Rows): Rows {
-  const size = rows[0].length
-  const matrix = rowsOf(size, size, (i, j) => hadamard(i, j, size))
-  return rows.map((row) => Float64Array.from(matrix, (column) => dot(row, column)))
+  return rows.map((row) => {
+    const out = row.slice()
+    for (let width = 1; width < out.length; width *= 2)
+      for (let i = 0; i < out.length; i++) {
+        if ((i & width) !== 0) continue
+        const [a, b] = [out[i], out[i + width]]
+        out[i] = a + b
+        out[i + width] = a - b
+      }
+    return out.map((value) => value / Math.sqrt(out.length))
+  })
 }
 
 export function scaled(rows: Rows, by: ArrayLike<number>): Rows {

@@ -54,16 +54,23 @@ export function numCharacters(characters: Characters): number {
 
 /** `[a-z]`, or the bytes of characters beyond ASCII. */
 export function characterClass(characters: Characters): string {
-  const sequences = union(characters).flatMap(utf8Sequences)
-  const single = sequences.filter((bytes) => bytes.length === 1).map(([range]) => range)
-  const longer = sequences
-    .filter((bytes) => bytes.length > 1)
-    .map((bytes) => bytes.map((range) => byteClass([range])))
-  const alternatives = [
-    ...(single.length > 0 ? [byteClass(single)] : []),
-    ...longer.map((bytes) => bytes.join(" ")),
-  ]
-  return alternatives.length === 1 ? alternatives[0] : `(${alternatives.join(" | ")})`
+  return byteBranches(union(characters).flatMap(utf8Sequences))
+}
+
+/** One branch for each first byte: among many that begin alike, xgrammar takes one's end for another's. */
+function byteBranches(sequences: readonly (readonly Range[])[]): string {
+  const ends = sequences.filter((bytes) => bytes.length === 1).map(([range]) => range)
+  const behind = new Map<string, Range[][]>()
+  for (const [first, ...rest] of sequences) {
+    if (rest.length === 0) continue
+    const written = byteClass([first])
+    const others = behind.get(written)
+    if (others) others.push(rest)
+    else behind.set(written, [rest])
+  }
+  const longer = [...behind].map(([first, rest]) => `${first} ${byteBranches(rest)}`)
+  const branches = [...(ends.length > 0 ? [byteClass(ends)] : []), ...longer]
+  return branches.length === 1 ? branches[0] : `(${branches.join(" | ")})`
 }
 
 /** A class of a single byte is written twice: once, xgrammar would take it for the character of that number. */

@@ -2,7 +2,8 @@
 // are or as they stand inside a JSON string. What no grammar of this kind can say (look-around, backreferences) is
 // refused by name. The syntax is read by regexpp.
 
-import { RegExpParser } from "@eslint-community/regexpp"
+import { createRequire } from "node:module"
+import type * as library from "@eslint-community/regexpp"
 import type { AST } from "@eslint-community/regexpp"
 import { UserError, messageOf } from "../util/errors.ts"
 import {
@@ -42,8 +43,16 @@ export function regexExpression(pattern: string, grammar: Grammar, form: RegexFo
   return writer.alternatives(parsed(pattern, where).alternatives, form.matching)
 }
 
+let loaded: library.RegExpParser | undefined
+
+/** The library is loaded for the first pattern, since most programs have none. */
+function regexParser(): library.RegExpParser {
+  const load = createRequire(import.meta.url)
+  return (loaded ??= new (load("@eslint-community/regexpp") as typeof library).RegExpParser()) // the same package
+}
+
 function parsed(pattern: string, where: string): AST.Pattern {
-  const parser = new RegExpParser()
+  const parser = regexParser()
   try {
     return parser.parsePattern(pattern, 0, pattern.length, { unicode: true })
   } catch {

@@ -23,10 +23,12 @@ export interface OwnedConstraint extends Constraint {
 export class GrammarEngine {
   readonly #library: Library
   readonly #compiler: library.GrammarCompiler
+  readonly #numTokens: number
 
-  private constructor(library: Library, compiler: library.GrammarCompiler) {
+  private constructor(library: Library, compiler: library.GrammarCompiler, numTokens: number) {
     this.#library = library
     this.#compiler = compiler
+    this.#numTokens = numTokens
   }
 
   static async load({ tokens, stopIds }: Vocabulary): Promise<GrammarEngine> {
@@ -40,22 +42,24 @@ export class GrammarEngine {
     )
     const compiler = await xgrammar.GrammarCompiler.createGrammarCompiler(info, false)
     info.dispose() // the compiler has its own reference
-    return new GrammarEngine(xgrammar, compiler)
+    return new GrammarEngine(xgrammar, compiler, tokens.length)
   }
 
   async compile(grammar: string): Promise<CompiledGrammar> {
     const compiled = await this.#compiler.compileGrammar(grammar)
-    return new CompiledGrammar(this.#library, compiled)
+    return new CompiledGrammar(this.#library, compiled, this.#numTokens)
   }
 }
 
 export class CompiledGrammar {
   readonly #library: Library
   readonly #compiled: library.CompiledGrammar
+  readonly #numTokens: number
 
-  constructor(library: Library, compiled: library.CompiledGrammar) {
+  constructor(library: Library, compiled: library.CompiledGrammar, numTokens: number) {
     this.#library = library
     this.#compiled = compiled
+    this.#numTokens = numTokens
   }
 
   /** At the beginning of the grammar. It outlives the compiled grammar. */
@@ -64,6 +68,8 @@ export class CompiledGrammar {
     return {
       mask: async () => {
         const mask = await matcher.getNextTokenBitmask()
+        // Its last word may have bits beyond the vocabulary.
+        if (this.#numTokens % 32 !== 0) mask[mask.length - 1] &= (1 << (this.#numTokens % 32)) - 1
         if (mask.some((bits) => bits !== 0)) return mask
         throw new UserError("bad-request", "no token of this model goes on as the form asked for must go on")
       },
