@@ -1,5 +1,4 @@
-// Step 6. A recipe's JSON in, a checked recipe out: which tokenizer, which shapes, which stages, what is measured and
-// what is exported. Knows nothing of how any of it is done.
+// Step 6. A recipe's JSON in, a checked recipe out. Knows nothing of how any of it is done.
 
 import type { RawConfig } from "../model/config.ts"
 import type { Json } from "../types.ts"

@@ -1,8 +1,8 @@
 // Steps 4 to 6, the loop around them: ids in, ids out, many sequences at once. Runs while there is work and sleeps
 // without a timer when there is none. Knows ids; never text, roles, JSON, or which backend runs.
 
-import type { Backend, Batch, KvCache, KvTier, Tensor } from "../backend/backend.ts"
-import { kvPageBytes, kvTiers, pageTokens } from "../backend/backend.ts"
+import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
+import { pageTokens } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
 import { assert, messageOf, UserError } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
@@ -12,7 +12,7 @@ import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
-import { plainPolicy, Tiers } from "./tiers.ts"
+import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
 
 /** What the engine asks of a model: batches to logits over one KV cache. */
@@ -278,11 +278,6 @@ export class Engine {
     if (wrong === undefined) return
     throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
   }
-}
-
-/** Of one page in all layers. */
-function pageBytesByTier({ shape: { layers, kvHeads, headDim } }: KvCache): number[] {
-  return kvTiers.map((_, tier) => layers * kvHeads * kvPageBytes(tier as KvTier, headDim)) // its own index
 }
 
 function contextExceeded(maxContext: number, numTokens: number): UserError {

@@ -1,8 +1,8 @@
 // Step 4. How each KV page is kept, and the bytes that makes: in 16 bits while a window may touch it, then by its tier,
 // and by lower tiers, oldest pages first, when there are more bytes than the budget. Knows page numbers; never ids.
 
-import { kvTiers, kvWindow } from "../backend/backend.ts"
-import type { CodedTier, KvTier } from "../backend/backend.ts"
+import { kvPageBytes, kvTiers, kvWindow } from "../backend/backend.ts"
+import type { CodedTier, KvCache, KvTier } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
 
 /** How a cache is kept. */
@@ -121,3 +121,8 @@ export class Tiers {
 }
 
 const held = { nothing: 0, exact: 1, codes: 2 } as const
+
+/** Of one page in all layers. */
+export function pageBytesByTier({ shape: { layers, kvHeads, headDim } }: KvCache): number[] {
+  return kvTiers.map((_, tier) => layers * kvHeads * kvPageBytes(tier as KvTier, headDim)) // its own index
+}
