@@ -54,8 +54,8 @@ test("every text of a pattern's grammar matches the pattern, as it is and in a J
       expect(text).toMatch(new RegExp(`^(?:${one})$`, "u"))
     },
   )
-  await fc.assert(property, { numRuns: 100 })
-  expect(numEnded).toBeGreaterThan(20)
+  await fc.assert(property, { numRuns: 100, seed: 1 })
+  expect(numEnded).toBeGreaterThan(50)
 })
 
 test.each([

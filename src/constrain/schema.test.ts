@@ -131,8 +131,8 @@ describe("every text of a schema's grammar", () => {
       numEnded++
       checked(schema, written)
     })
-    await fc.assert(property, { numRuns: 150 })
-    expect(numEnded).toBeGreaterThan(40)
+    await fc.assert(property, { numRuns: 150, seed: 1 })
+    expect(numEnded).toBeGreaterThan(75)
   })
 })
 
