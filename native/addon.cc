@@ -212,7 +212,8 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size() || s.tiers.size() != s.pages.size()) return fail(env, "prepare: bad arguments");
   s.offsets.assign(offsets.begin(), offsets.end());
   s.sequences.clear();
-  for (size_t i = 0; i + 4 <= sequences.size(); i += 4) s.sequences.push_back({sequences[i], sequences[i + 1], sequences[i + 2], sequences[i + 3]});
+  for (size_t i = 0; i + 5 <= sequences.size(); i += 5)
+    s.sequences.push_back({sequences[i], sequences[i + 1], sequences[i + 2], sequences[i + 3], sequences[i + 4]});
   napi_value result;
   napi_get_boolean(env, h->engine->reserve(s), &result);
   return result;
@@ -247,6 +248,20 @@ napi_value visits(napi_env env, napi_callback_info info) {
   const Weight& gate = h->engine->weights[w];
   if (n < static_cast<size_t>(gate.experts)) return fail(env, "visits: array too short");
   for (int i = 0; i < gate.experts; i++) counts[i] = static_cast<double>(gate.visits[i].load(std::memory_order_relaxed));
+  return nullptr;
+}
+
+// selections(engine, cache, counts): of rows that choose what they read, as KvCache lists them, at any time
+napi_value selections(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int kv = a.integer();
+  size_t n = 0;
+  double* counts = a.array<double>(napi_float64_array, &n);
+  if (!a.ok || !h->engine || kv < 0 || kv >= static_cast<int>(h->engine->caches.size()) || n < 4) return fail(env, "selections: bad arguments");
+  const KvCache& cache = *h->engine->caches[kv];
+  const std::atomic<uint64_t>* all[] = {&cache.scanned, &cache.fellBack, &cache.keptMillionths, &cache.chosenBlocks};
+  for (int i = 0; i < 4; i++) counts[i] = static_cast<double>(all[i]->load(std::memory_order_relaxed));
   return nullptr;
 }
 
@@ -336,7 +351,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
-      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"run", run}, {"bandwidth", bandwidth},
+      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"bandwidth", bandwidth},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };
   for (const auto& f : functions) {

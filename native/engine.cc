@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include "choosing-row.h"
 #include "format.h"
+#include "spans.h"
 
 namespace {
 
-int ceilDiv(int a, int b) { return (a + b - 1) / b; }
-int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 
 // From this many rows on, one call takes few panels, so that its results stay in the cache.
@@ -32,12 +32,6 @@ struct ExpertMemory {
     bytes = alignUp(out + pairs * columns * 4);
   }
 };
-
-// Pages of a sequence that an attention row reads by itself, before its parts are joined.
-constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
-
-int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
-int64_t gatheredBytes(int group, int headDim) { return alignUp(sizeof(Gathered)) + queryBytes(group, headDim); }
 
 struct Run {
   Engine& e;
@@ -229,28 +223,38 @@ struct Run {
     return {head, r, position + 1, kv.pagesBehind(position), &s};
   }
 
-  // Rows are read in spans of pages, each by itself, and the spans are joined in their order: so the bits do not tell
-  // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
-  // those are too few, each span is a task.
   void attend(const int32_t* a) {
     const KvCache& kv = *e.caches[a[2]];
+    std::vector<bool> chooses(static_cast<size_t>(step.rows[a[1]]));
+    for (int r = 0; a[4] == 1 && r < step.rows[a[1]]; r++) chooses[r] = ChoosingRow<Run>::isOne(*this, attendRow(kv, 0, r));
+    if (!std::all_of(chooses.begin(), chooses.end(), [](bool it) { return it; })) attendAll(kv, a, chooses);
+    for (int r = 0; r < step.rows[a[1]] && !pool.cancelled; r++)
+      if (chooses[r]) ChoosingRow<Run>(*this, *e.caches[a[2]], a, attendRow(kv, 0, r)).attend();
+  }
+
+  // Rows are read in spans of pages, each by itself, and the spans are joined in their order: so the bits do not tell
+  // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
+  // those are too few, each span is a task. Rows that choose what they read are left out.
+  void attendAll(const KvCache& kv, const int32_t* a, const std::vector<bool>& chooses) {
     const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
     if (spans == 0)
       return pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
-        for (int i = first; i < last && !pool.cancelled; i++) attendWhole(kv, a, attendRow(kv, i / rows, i % rows), thread);
+        for (int i = first; i < last && !pool.cancelled; i++)
+          if (!chooses[i % rows]) attendWhole(kv, a, attendRow(kv, i / rows, i % rows), thread);
       });
     const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
     auto gathered = [&](int task) { return placed(e.gathered.data() + task * gatheredBytes(group, kv.headDim)); };
     pool.run(kv.kvHeads * rows * spans, 1, [&](int first, int last, int thread) {
       for (int i = first; i < last && !pool.cancelled; i++) {
         const AttendRow row = attendRow(kv, i / spans / rows, i / spans % rows);
-        if (i % spans * kSpanTokens >= row.context) continue;
+        if (i % spans * kSpanTokens >= row.context || chooses[row.row]) continue;
         attendSpan(kv, a, row, i % spans, loadQueries(kv, a, row, thread), thread, gathered(i));
       }
     });
     pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int) {
       for (int i = first; i < last && !pool.cancelled; i++) {
         const AttendRow row = attendRow(kv, i / rows, i % rows);
+        if (chooses[row.row]) continue;
         for (int s = 1; s < spans && s * kSpanTokens < row.context; s++) k.merge(gathered(i * spans), gathered(i * spans + s), group, kv.headDim);
         finishRow(kv, a, row, gathered(i * spans));
       }
@@ -291,16 +295,24 @@ struct Run {
   }
 
   void attendSpan(const KvCache& kv, const int32_t* a, const AttendRow& row, int span, const float* q, int thread, Gathered* out) {
-    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim), layer = a[3];
-    auto* pages = reinterpret_cast<KvPage*>(scratch(thread) + queryBytes(group, kv.headDim) + 2 * gatheredBytes(group, kv.headDim));
+    const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
+    KvPage* pages = spanPages(kv, group, thread);
     const int tokens = std::min(kSpanTokens, row.context - span * kSpanTokens);
-    for (int i = 0; i < ceilDiv(tokens, kPageTokens); i++) {
-      const int p = span * kSpanPages + i, at = row.sequence->pagesFrom + p, page = step.pages[at];
-      pages[i] = {kv.keys(page, layer, row.head), kv.values(page, layer, row.head), {}, p < row.coded ? step.tiers[at] : 0};
-      if (pages[i].tier != 0)
-        for (int j = 0; j < kPieces; j++) pages[i].pieces[j] = kv.piece(j, page, layer, row.head);
-    }
+    for (int i = 0; i < ceilDiv(tokens, kPageTokens); i++) pages[i] = pageOf(kv, a, row, span * kSpanPages + i);
     k.attend(q, group, kv.headDim, pages, tokens, out);
+  }
+
+  KvPage* spanPages(const KvCache& kv, int group, int thread) const {
+    return reinterpret_cast<KvPage*>(scratch(thread) + queryBytes(group, kv.headDim) + 2 * gatheredBytes(group, kv.headDim));
+  }
+
+  // Page `place` of the row's sequence, of which it reads these blocks.
+  KvPage pageOf(const KvCache& kv, const int32_t* a, const AttendRow& row, int place, uint8_t blocks = 0xff) const {
+    const int at = row.sequence->pagesFrom + place, page = step.pages[at], layer = a[3];
+    KvPage one = {kv.keys(page, layer, row.head), kv.values(page, layer, row.head), {}, place < row.coded ? step.tiers[at] : 0, blocks};
+    if (one.tier != 0)
+      for (int j = 0; j < kPieces; j++) one.pieces[j] = kv.piece(j, page, layer, row.head);
+    return one;
   }
 
   void finishRow(const KvCache& kv, const int32_t* a, const AttendRow& row, Gathered* from) {
@@ -484,9 +496,16 @@ int Engine::splitSpans(const Step& step, int kvHeads, int rows) const {
   return longest > kSpanTokens ? ceilDiv(longest, kSpanTokens) : 0;
 }
 
+static int longestThatChooses(const Step& step) {
+  int longest = 0;
+  for (const Sequence& s : step.sequences)
+    if (s.selectiveFrom < s.contextTokens) longest = std::max(longest, s.contextTokens);
+  return longest;
+}
+
 bool Engine::reserve(const Step& step) {
   const bool coded = std::any_of(step.tiers.begin(), step.tiers.end(), [](int tier) { return tier != 0; });
-  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, most = 1, panels = kMaxPanels;
+  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
@@ -500,9 +519,14 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kAttend) {
       const KvCache& kv = *caches[a[2]];
       const int rows = step.rows[a[1]], group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
+      const int longest = a[4] == 1 ? longestThatChooses(step) : 0;
       const int64_t each = gatheredBytes(group, kv.headDim);
       attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kSpanPages * sizeof(KvPage)));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
+      if (longest > 0) {
+        parts = std::max(parts, each * kv.kvHeads * (ceilDiv(longest, kSpanTokens) + 1));
+        estimated = std::max(estimated, estimateBytes(ceilDiv(longest, kPageTokens), group) * kv.kvHeads);
+      }
     }
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
     if (step.ops[i] == kAddExperts) {
@@ -512,7 +536,7 @@ bool Engine::reserve(const Step& step) {
     }
   }
   threadBytes = alignUp(std::max(attention, 2 * panels * most * 16 * 4)) + 4096;
-  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(gathered, parts) && grow(scratch, threadBytes * pool.threads());
+  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(gathered, parts) && grow(estimates, estimated) && grow(scratch, threadBytes * pool.threads());
 }
 
 bool Engine::run(const Step& step) {

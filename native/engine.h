@@ -27,6 +27,9 @@ struct KvCache {
   int layers, pages, kvHeads, headDim, window;
   Memory memory;
   Memory codes[kPieces];  // reserved when a step first has a tier
+  // Rows of a head that chose blocks: how often, how often in vain; then of the others the least share kept, in
+  // millionths, and blocks. Read while a step adds to them.
+  std::atomic<uint64_t> scanned{0}, fellBack{0}, keptMillionths{0}, chosenBlocks{0};
 
   // A page holds, layer by layer, keys [kvHeads][kPageTokens][headDim], then values.
   int64_t headValues() const { return static_cast<int64_t>(kPageTokens) * headDim; }
@@ -76,7 +79,7 @@ enum Op : int {
   kLinear,      // x, add (1: y += ...), count, then count times: out, weight; at most four
   kNormRope,    // x, weight, rope, epsilon
   kStoreKv,     // kv, layer, k, v
-  kAttend,      // out, q, kv, layer
+  kAttend,      // out, q, kv, layer, selective (1: queries may choose)
   kRoute,       // out ([rows, 2 topK]: experts as integers, weights), x, router, topK, normalise
   kAddExperts,  // y, x, routing, topK, gate, up, down
   kPickRows,    // out, x
@@ -85,7 +88,7 @@ enum Op : int {
 constexpr int kOpWords = 12;
 
 struct Sequence {
-  int32_t firstRow, numTokens, contextTokens, pagesFrom;
+  int32_t firstRow, numTokens, contextTokens, pagesFrom, selectiveFrom;
 };
 
 // One step. Tensor t is rows[t] x columns[t] floats at arena + offsets[t].
@@ -119,6 +122,7 @@ class Engine {
   Memory activations;  // one tensor's rows, quantised
   Memory expertRows;   // what flows between the phases of an expert layer
   Memory gathered;     // what parts of an attention row have gathered
+  Memory estimates;    // of the key/value heads of a row that chooses
   Memory scratch;      // each thread's own, threadBytes apart
   int64_t threadBytes = 0;
   uint64_t nanoseconds[kOps] = {};

@@ -5,6 +5,7 @@
 #include "format.h"
 #include "kernels.h"
 #include "kv-inl.h"
+#include "scan-inl.h"
 
 namespace {
 
@@ -287,8 +288,6 @@ void addWeighted(float* y, const float* const* x, const float* weight, int count
 
 // ---- attention
 
-constexpr float kMasked = -1e30f;
-
 // Scores of one page: [group][kPageTokens]; keys beyond the context are masked. Dot products are summed 16 at a time.
 template <int chunks> inline void pageScores(const float* q, int group, const uint16_t* keys, int count, float* scores) {
   VF waiting[16];
@@ -354,6 +353,8 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
       for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
       // A masked score weighs nothing at all, not the smallest exponential.
       for (int t = count; t < kPageTokens; t++) s[t] = 0;
+      for (int b = 0; b < kPageBlocks; b++)
+        if (!(pages->blocks >> b & 1)) store(s + b * 16, zero());
       VF sum = zero();
       for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
       float shrink[16];
@@ -420,7 +421,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 }
 
 constexpr Kernels tableOf(const char* name) {
-  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, merge, finish, siluMultiply, addWeighted, readAll};
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, prepareScan, scan, merge, finish, siluMultiply, addWeighted, readAll};
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ constexpr int kPageTokens = 128;
 constexpr int kMaxGroup = 16;  // query heads of one key/value head
 constexpr int kMaxHeadDim = 128;
 constexpr int kTiers = 4;   // 0 keeps 16 bits, the others codes of ever fewer
+constexpr int kPageBlocks = kPageTokens / 16;  // a block is what a query chooses, or does not
 constexpr int kPieces = 3;  // of a page of codes: what tier 3 needs, what 2 adds, what 1 adds
 
 // One head's part of a page: half floats [pageTokens][headDim], or codes where the tier is not 0.
@@ -26,6 +27,13 @@ struct KvPage {
   const uint16_t* values;
   uint8_t* pieces[kPieces];
   int tier;
+  uint8_t blocks = 0xff;  // those that are read, bit b for block b; some only of a page of codes
+};
+
+// Rotated, scaled queries of a key/value head as integers; src/backend/reference/estimate.ts says what they are.
+struct ScanQueries {
+  alignas(64) int8_t codes[kMaxGroup][kMaxHeadDim];
+  float middle[kMaxGroup], unit[kMaxGroup];
 };
 
 // What a query row has gathered from a run of pages, for each head of its group: sums of values weighted by
@@ -64,6 +72,10 @@ struct Kernels {
   // One row of `group` query heads, already scaled, over `context` tokens; q is [2: plain, rotated][group][headDim], the
   // latter only where a page has codes. All of a page of codes is in the context.
   void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out);
+  // For `group` rotated, scaled queries [group][headDim].
+  void (*prepareScan)(const float* q, int group, int headDim, ScanQueries* out);
+  // Estimates of `count` pages of codes: block b of page p gets masses[p][g][b] * 2^tops[p][g] of query g's attention.
+  void (*scan)(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops);
   // into += from, which comes after it.
   void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
   // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.

@@ -135,6 +135,8 @@ void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int t
 
 // ---- attention over codes
 
+constexpr float kMasked = -1e30f;  // the score of what is not read
+
 template <int bits, int i = 0> inline VB codesAt(const uint8_t* const* planes, int at, VB codes = noBytes()) {
   if constexpr (i == bits) return codes;
   else return codesAt<bits, i + 1>(planes, at, withBit<bits - 1 - i>(codes, planes[i] + at));
@@ -146,50 +148,54 @@ template <int bits> inline void levelsAt(const uint8_t* const* planes, int at, V
   for (int i = 0; i < 4; i++) levels[i] = sub(levels[i], set1(kMiddle<bits>));
 }
 
-// Scores of one page, [group][kPageTokens], for rotated queries.
-template <int chunks, int bits> void codedScores(const float* q, int group, const PartPlace& keys, float* scores) {
+// Products of queries with 16 tokens' levels, into scores [group][kPageTokens] from token `first` on.
+template <int chunks, int bits> inline void blockProducts(const float* q, int group, const uint8_t* const* planes, int first, float* scores) {
   constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, vectors = chunks < 4 ? 1 : chunks / 4;
   VF waiting[16];
   alignas(64) float sums[16];
-  int first = 0, n = 0;  // dot products that were folded, and that wait: token by token, head by head
-  auto flush = [&] {
-    sumLanes16(waiting, sums);
-    for (int i = 0; i < n; i++) scores[(first + i) % group * kPageTokens + (first + i) / group] = sums[i];
-    first += n, n = 0;
-  };
-  for (int i = 0; i < 16; i++) waiting[i] = zero();
-  for (int t = 0; t < kPageTokens; t += tokens) {
+  int done = 0, n = 0;  // dot products that were folded, and that wait: token by token, head by head
+  for (int t = first; t < first + 16; t += tokens) {
     VF k[vectors * 4];
-    for (int v = 0; v < vectors; v++) levelsAt<bits>(keys.planes, t * headDim + v * 64, k + v * 4);
+    for (int v = 0; v < vectors; v++) levelsAt<bits>(planes, t * headDim + v * 64, k + v * 4);
     for (int s = 0; s < tokens; s++)
       for (int g = 0; g < group; g++) {
         VF sum = mul(load(q + g * headDim), k[s * chunks]);
         for (int c = 1; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), k[s * chunks + c], sum);
         waiting[n++] = sum;
-        if (n == 16) flush();
+        if (n < 16) continue;
+        sumLanes16(waiting, sums);
+        for (int i = 0; i < 16; i++) scores[(done + i) % group * kPageTokens + first + (done + i) / group] = sums[i];
+        done += 16, n = 0;
       }
   }
-  flush();
+}
+
+// Scores of one page, [group][kPageTokens], for rotated queries; those of blocks that are not read are kMasked.
+template <int chunks, int bits> void codedScores(const float* q, int group, const PartPlace& keys, int blocks, float* scores) {
+  constexpr int headDim = chunks * 16;
+  for (int b = 0; b < kPageBlocks; b++)
+    if (blocks >> b & 1) blockProducts<chunks, bits>(q, group, keys.planes, b * 16, scores);
   for (int g = 0; g < group; g++) {
     VF sum = zero();
     for (int c = 0; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), loadHalf(keys.mean + c * 16), sum);
     const VF mean = set1(sumLanes(sum)), coarser = set1(1 << (8 - bits));
-    for (int t = 0; t < kPageTokens; t += 16) {
-      float* s = scores + g * kPageTokens + t;
-      store(s, fma(load(s), mul(loadHalf(keys.scales + t), coarser), mean));
+    for (int b = 0; b < kPageBlocks; b++) {
+      float* s = scores + g * kPageTokens + b * 16;
+      store(s, blocks >> b & 1 ? fma(load(s), mul(loadHalf(keys.scales + b * 16), coarser), mean) : set1(kMasked));
     }
   }
 }
 
 // out += probabilities of one page times its rotated values, for `heads` heads; w is [heads][2][kPageTokens]:
 // probabilities times the scales of the two halves of the channels.
-template <int chunks, int bits, int heads> void codedHeads(const float* w, const PartPlace& values, float* out) {
+template <int chunks, int bits, int heads> void codedHeads(const float* w, const PartPlace& values, int blocks, float* out) {
   constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, width = chunks < 4 ? chunks : 4;
   for (int v = 0; v * 64 < headDim; v++) {
     VF acc[heads * width];
     for (int g = 0; g < heads; g++)
       for (int c = 0; c < width; c++) acc[g * width + c] = load(out + g * headDim + v * 64 + c * 16);
     for (int t = 0; t < kPageTokens; t += tokens) {
+      if (!(blocks >> t / 16 & 1)) continue;
       VF x[4];
       levelsAt<bits>(values.planes, t * headDim + v * 64, x);
       for (int i = 0; i < 4; i++) {
@@ -205,7 +211,7 @@ template <int chunks, int bits, int heads> void codedHeads(const float* w, const
   }
 }
 
-template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, float* out) {
+template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
   constexpr int headDim = chunks * 16;
   alignas(64) float scales[2][kPageTokens], w[kMaxGroup * 2 * kPageTokens];
   for (int t = 0; t < kPageTokens; t++)
@@ -224,22 +230,22 @@ template <int chunks, int bits> void codedValues(const float* p, int group, cons
     }
   }
   int g = 0;
-  for (; g + 4 <= group; g += 4) codedHeads<chunks, bits, 4>(w + g * 2 * kPageTokens, values, out + g * headDim);
-  for (; g < group; g++) codedHeads<chunks, bits, 1>(w + g * 2 * kPageTokens, values, out + g * headDim);
+  for (; g + 4 <= group; g += 4) codedHeads<chunks, bits, 4>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);
+  for (; g < group; g++) codedHeads<chunks, bits, 1>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);
 }
 
 template <int chunks> void codedPageScores(const float* q, int group, const KvPage& page, float* scores) {
   const PartPlace keys = keyPlace(page.pieces, chunks * 16);
-  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, group, keys, scores);
-  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, group, keys, scores);
-  return codedScores<chunks, kTierBits[3].key>(q, group, keys, scores);
+  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, group, keys, page.blocks, scores);
+  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, group, keys, page.blocks, scores);
+  return codedScores<chunks, kTierBits[3].key>(q, group, keys, page.blocks, scores);
 }
 
 template <int chunks> void codedPageValues(const float* p, int group, const KvPage& page, float* out) {
   const PartPlace values = valuePlace(page.pieces, chunks * 16);
-  if (page.tier == 1) return codedValues<chunks, kTierBits[1].value>(p, group, values, out);
-  if (page.tier == 2) return codedValues<chunks, kTierBits[2].value>(p, group, values, out);
-  return codedValues<chunks, kTierBits[3].value>(p, group, values, out);
+  if (page.tier == 1) return codedValues<chunks, kTierBits[1].value>(p, group, values, page.blocks, out);
+  if (page.tier == 2) return codedValues<chunks, kTierBits[2].value>(p, group, values, page.blocks, out);
+  return codedValues<chunks, kTierBits[3].value>(p, group, values, page.blocks, out);
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ inline VI withUpperBits(VI v, VI upper) {
 }
 inline __m256 pow2of8(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
 inline VF pow2(VI n) { return {pow2of8(n.a), pow2of8(n.b)}; }
+inline VF bitsAsFloats(VI v) { return {_mm256_castsi256_ps(v.a), _mm256_castsi256_ps(v.b)}; }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI v) {
   const __m256i halves = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
@@ -119,6 +120,49 @@ template <int bit> inline __m256i bit32(const uint8_t* mask) {
 }
 template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   return {_mm256_or_si256(v.a, bit32<bit>(mask)), _mm256_or_si256(v.b, bit32<bit>(mask + 4))};
+}
+// Of eight rows of `words` words of four bytes, one after another: word w of each row as out[w].
+template <int words> inline void columns8(const uint8_t* p, __m256i* out) {
+  auto load16 = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * 16)); };
+  // The i-th 16 bytes of the first four rows, and of the last four.
+  auto both = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(load16(i)), load16(i + words), 1); };
+  if constexpr (words == 1) out[0] = _mm256_loadu_si256(wide(p));
+  if constexpr (words == 2) {
+    const __m256 a = _mm256_castsi256_ps(both(0)), b = _mm256_castsi256_ps(both(1));
+    out[0] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
+    out[1] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
+  }
+  if constexpr (words == 4) {
+    const __m256i a = _mm256_unpacklo_epi32(both(0), both(1)), b = _mm256_unpackhi_epi32(both(0), both(1));
+    const __m256i c = _mm256_unpacklo_epi32(both(2), both(3)), d = _mm256_unpackhi_epi32(both(2), both(3));
+    out[0] = _mm256_unpacklo_epi64(a, c), out[1] = _mm256_unpackhi_epi64(a, c);
+    out[2] = _mm256_unpacklo_epi64(b, d), out[3] = _mm256_unpackhi_epi64(b, d);
+  }
+}
+// The same of sixteen rows.
+template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
+  __m256i a[words], b[words];
+  columns8<words>(p, a);
+  columns8<words>(p + 8 * 4 * words, b);
+  for (int i = 0; i < words; i++) out[i] = {a[i], b[i]};
+}
+// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
+struct Pairs { VB even, odd; };
+inline __m256i evenPairs(__m256i upper, __m256i lower) {
+  const __m256i even = _mm256_set1_epi8(0x55);
+  return _mm256_or_si256(_mm256_slli_epi16(_mm256_and_si256(upper, even), 1), _mm256_and_si256(lower, even));
+}
+inline __m256i oddPairs(__m256i upper, __m256i lower) {
+  const __m256i odd = _mm256_set1_epi8(static_cast<char>(0xaa));
+  return _mm256_or_si256(_mm256_and_si256(upper, odd), _mm256_srli_epi16(_mm256_and_si256(lower, odd), 1));
+}
+inline Pairs pairsOf(VB upper, VB lower) {
+  return {{evenPairs(upper.a, lower.a), evenPairs(upper.b, lower.b)}, {oddPairs(upper.a, lower.a), oddPairs(upper.b, lower.b)}};
+}
+// Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
+template <int bit> inline VB pairAt(VB v) {
+  const __m256i mask = _mm256_set1_epi8(3);
+  return {_mm256_and_si256(_mm256_srli_epi16(v.a, bit), mask), _mm256_and_si256(_mm256_srli_epi16(v.b, bit), mask)};
 }
 // All 64 bytes as floats, sixteen by sixteen.
 inline VF sixteenFloats(__m128i bytes) {

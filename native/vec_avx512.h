@@ -78,6 +78,7 @@ inline VI shiftRight(VI v, int bits) { return _mm512_srl_epi32(v, _mm_cvtsi32_si
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(VI v, VI upper) { return _mm512_or_si512(v, _mm512_slli_epi32(andInt(upper, 3), 4)); }
 inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
+inline VF bitsAsFloats(VI v) { return _mm512_castsi512_ps(v); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
 
@@ -98,6 +99,39 @@ template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   __builtin_memcpy(&bits, mask, 8);
   return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(static_cast<char>(1 << bit)));
 }
+// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
+template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
+  static_assert(words == 1 || words == 2 || words == 4);
+  VB rows[words];
+  for (int i = 0; i < words; i++) rows[i] = loadBytes(p + i * 64);
+  if constexpr (words == 1) out[0] = rows[0];
+  if constexpr (words == 2) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+    out[0] = _mm512_permutex2var_epi32(rows[0], even, rows[1]);
+    out[1] = _mm512_permutex2var_epi32(rows[0], odd, rows[1]);
+  }
+  if constexpr (words == 4) {
+    // [word 0 of eight rows | word 1 of them], then the same of words 2 and 3
+    const __m512i low = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+    const __m512i high = _mm512_or_si512(low, _mm512_set1_epi32(2));
+    for (int i = 0; i < 2; i++) {
+      const VB first = _mm512_permutex2var_epi32(rows[0], i ? high : low, rows[1]);
+      const VB last = _mm512_permutex2var_epi32(rows[2], i ? high : low, rows[3]);
+      out[2 * i] = _mm512_shuffle_i64x2(first, last, 0x44);
+      out[2 * i + 1] = _mm512_shuffle_i64x2(first, last, 0xee);
+    }
+  }
+}
+// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
+struct Pairs { VB even, odd; };
+inline Pairs pairsOf(VB upper, VB lower) {
+  const VB even = _mm512_set1_epi8(0x55), odd = _mm512_set1_epi8(static_cast<char>(0xaa));
+  const VB up = _mm512_slli_epi16(_mm512_and_si512(upper, even), 1), down = _mm512_srli_epi16(_mm512_and_si512(lower, odd), 1);
+  return {_mm512_or_si512(up, _mm512_and_si512(lower, even)), _mm512_or_si512(_mm512_and_si512(upper, odd), down)};
+}
+// Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
+template <int bit> inline VB pairAt(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, bit), _mm512_set1_epi8(3)); }
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(VB v, VF* out) {
   out[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(v)));

@@ -94,6 +94,7 @@ inline VI withUpperBits(VI x, VI upper) {
   return quarters<VI>([&](int i) { return vorrq_s32(x.v[i], vshlq_n_s32(vandq_s32(upper.v[i], vdupq_n_s32(3)), 4)); });
 }
 inline VF pow2(VI n) { return quarters<VF>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23)); }); }
+inline VF bitsAsFloats(VI n) { return quarters<VF>([&](int i) { return vreinterpretq_f32_s32(n.v[i]); }); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI x) {
   const int16x8_t low = vcombine_s16(vmovn_s32(x.v[0]), vmovn_s32(x.v[1])), high = vcombine_s16(vmovn_s32(x.v[2]), vmovn_s32(x.v[3]));
@@ -120,6 +121,32 @@ template <int bit> inline VB withBit(VB x, const uint8_t* mask) {
     const uint8x16_t spread = vqtbl1q_u8(bytes, vcombine_u8(vdup_n_u8(from), vdup_n_u8(from + 1)));
     return vorrq_u8(x.v[i], vandq_u8(vtstq_u8(spread, each), vdupq_n_u8(1 << bit)));
   });
+}
+// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
+template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
+  for (int i = 0; i < 4; i++) {
+    const auto* rows = reinterpret_cast<const uint32_t*>(p + i * 16 * words);
+    if constexpr (words == 1) out[0].v[i] = vreinterpretq_u8_u32(vld1q_u32(rows));
+    if constexpr (words == 2) {
+      const uint32x4x2_t columns = vld2q_u32(rows);
+      for (int w = 0; w < 2; w++) out[w].v[i] = vreinterpretq_u8_u32(columns.val[w]);
+    }
+    if constexpr (words == 4) {
+      const uint32x4x4_t columns = vld4q_u32(rows);
+      for (int w = 0; w < 4; w++) out[w].v[i] = vreinterpretq_u8_u32(columns.val[w]);
+    }
+  }
+}
+// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
+struct Pairs { VB even, odd; };
+inline Pairs pairsOf(VB upper, VB lower) {
+  const uint8x16_t even = vdupq_n_u8(0x55);
+  return {quarters<VB>([&](int i) { return vbslq_u8(even, lower.v[i], vshlq_n_u8(upper.v[i], 1)); }),
+          quarters<VB>([&](int i) { return vbslq_u8(even, vshrq_n_u8(lower.v[i], 1), upper.v[i]); })};
+}
+// Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
+template <int bit> inline VB pairAt(VB v) {
+  return quarters<VB>([&](int i) { return vandq_u8(vshlq_u8(v.v[i], vdupq_n_s8(-bit)), vdupq_n_u8(3)); });
 }
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(VB x, VF* out) {

@@ -78,6 +78,7 @@ inline VI shiftRight(const VI& v, int bits) { return intLanes([&](int i) { retur
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(const VI& v, const VI& upper) { return intLanes([&](int i) { return v.v[i] | (upper.v[i] & 3) << 4; }); }
 inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
+inline VF bitsAsFloats(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i])); }); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, const VI& v) {
   for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
@@ -98,6 +99,18 @@ inline VB noBytes() { return {}; }
 template <int bit> inline VB withBit(const VB& b, const uint8_t* mask) {
   return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << bit; });
 }
+// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
+template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
+  for (int w = 0; w < words; w++) out[w] = byteLanes([&](int i) { return p[(i / 4 * words + w) * 4 + i % 4]; });
+}
+// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
+struct Pairs { VB even, odd; };
+inline Pairs pairsOf(const VB& upper, const VB& lower) {
+  return {byteLanes([&](int i) { return (upper.v[i] & 0x55) << 1 | (lower.v[i] & 0x55); }),
+          byteLanes([&](int i) { return (upper.v[i] & 0xaa) | (lower.v[i] & 0xaa) >> 1; })};
+}
+// Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
+template <int bit> inline VB pairAt(const VB& b) { return byteLanes([&](int i) { return (b.v[i] >> bit) & 3; }); }
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(const VB& b, VF* out) {
   for (int j = 0; j < 4; j++) out[j] = lanes([&](int i) { return static_cast<float>(b.v[16 * j + i]); });

@@ -43,6 +43,12 @@ test("a context that 16 bits have no room for is kept in fewer where that is all
   expect(() => contextFor(262_144, { ...auto, kvBudgetBytes: 2 * GiB })).toThrow(/18\.\d GiB are available/)
 })
 
+test("tokens beyond 32,768 choose what they read of compressed pages, unless all of it is asked for", () => {
+  const compressed = { ...request, kv: "T2" } as const
+  expect(kvPolicyFor(65_536, compressed)?.selectiveFrom).toBe(32_768)
+  expect(kvPolicyFor(65_536, compressed, "exact")).not.toHaveProperty("selectiveFrom")
+})
+
 test("a tier that is asked for is kept to", () => {
   expect(kvPolicyFor(4096, { ...request, kv: "T2" })).toMatchObject({ tier: 2, floor: 2 })
   const odd = { ...request, config: { ...request.config, headDim: 80 }, kv: "T2" } as const

@@ -2,7 +2,7 @@
 // before any memory is taken, where that cannot be.
 
 import { totalmem } from "node:os"
-import { kvWindow } from "./backend/backend.ts"
+import { kvWindow, selection } from "./backend/backend.ts"
 import type { KvPolicy } from "./engine/tiers.ts"
 import { planMemory } from "./model/memory.ts"
 import type { MemoryRequest } from "./model/memory.ts"
@@ -39,6 +39,7 @@ export function contextFor(asked: number | undefined, request: Omit<MemoryReques
 export function kvPolicyFor(
   contextTokens: number,
   request: Omit<MemoryRequest, "contextTokens">,
+  attention: "auto" | "exact" = "auto",
 ): KvPolicy | undefined {
   const { kv, kvBudgetBytes: budgetBytes } = planMemory({ ...request, contextTokens })
   if (kv === "f16" || kv === "f32") return undefined
@@ -48,7 +49,11 @@ export function kvPolicyFor(
       "unsupported",
       `head_dim is ${headDim}; keys and values are compressed in heads of a power of two from 32 up: use --kv f16`,
     )
-  const limits = { budgetBytes, window: kvWindow }
+  const limits = {
+    budgetBytes,
+    window: kvWindow,
+    ...(attention === "auto" && { selectiveFrom: selection.from }),
+  }
   if (kv === "auto") return { tier: 1, floor: 3, ...limits }
   const tier = ({ T1: 1, T2: 2, T3: 3 } as const)[kv]
   return { tier, floor: tier, ...limits }

@@ -63,6 +63,7 @@ export type { MemoryPlan, MemoryRequest } from "./model/memory.ts"
 export { Qwen3Moe } from "./model/qwen3moe.ts"
 export type { PackedSource, QkNorms } from "./model/weights.ts"
 export type {
+  Attention,
   Backend,
   Batch,
   BatchSequence,
@@ -73,6 +74,7 @@ export type {
   KvTier,
   Rope,
   Routing,
+  Selections,
   Tensor,
   Weight,
 } from "./backend/backend.ts"

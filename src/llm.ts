@@ -43,6 +43,8 @@ export interface LoadOptions extends PrepareOptions {
   kv?: "auto" | "f16" | "T1" | "T2" | "T3"
   /** Most bytes for keys and values; what the weights leave where left out. */
   kvBudget?: number
+  /** `auto` where left out: tokens that are made beyond 32,768 read only a part of the compressed pages; see README. */
+  attention?: "auto" | "exact"
 }
 
 export interface GenerateRequest {
@@ -80,7 +82,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Ll
     } as const
     // Refused, if it must be, before any weight is mapped.
     const context = contextFor(options.context, request)
-    const kv = kvPolicyFor(context, request)
+    const kv = kvPolicyFor(context, request, options.attention)
     if (kv && asked === "auto") options.onNotice?.(compressedNotice)
     return new Llm(
       packed,

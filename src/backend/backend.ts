@@ -63,6 +63,38 @@ export function pagesBehind(position: number, window: number): number {
   return Math.max(0, Math.floor((position + 1 - window) / pageTokens))
 }
 
+/** Whether all queries read all pages, or those that may choose do (`BatchSequence.selectiveFrom`). */
+export type Attention = "exact" | "selective"
+
+/**
+ * How a query chooses blocks of tokens from pages of codes. All that is in 16 bits is read anyway: the window, and pages
+ * at T0, which the first one is.
+ */
+export const selection = {
+  /** No earlier query shall choose: below, reading everything costs little beside the weights. */
+  from: 32_768,
+  blockTokens: 16,
+  /** Fewest and most tokens that are chosen; a query with no more in codes reads them all. */
+  least: 2048,
+  most: 8192,
+  /** Blocks are added until each query head is estimated to keep this share of its attention, */
+  enough: 0.98,
+  /** and where some head keeps less than this with the most tokens, everything is read. */
+  tooLittle: 0.9,
+} as const
+
+/** What choosing came to so far; a query row of one key/value head counts once. */
+export interface Selections {
+  /** Times that a choice was tried. */
+  scanned: number
+  /** Times that too little would have been kept, so that everything was read. */
+  fellBack: number
+  /** Over the other times, the sum of the share that the query head with the least keeps, as estimated. */
+  kept: number
+  /** Over the other times, tokens chosen. */
+  tokens: number
+}
+
 /** Bytes of one page of one key/value head in one layer: planes of bits; two means, one key and two value scales. */
 export function kvPageBytes(tier: KvTier, headDim: number): number {
   const { keyBits, valueBits } = kvTiers[tier]
@@ -93,6 +125,8 @@ export interface BatchSequence {
   pages: Int32Array
   /** The KvTier of each of them, for queries whose window lies behind it; T0 where left out. */
   tiers?: Uint8Array
+  /** Queries from this position on choose, where an `attend` lets them; none does where left out. */
+  selectiveFrom?: number
 }
 
 /** One step's work: new tokens of one or more sequences, grouped by sequence. */
@@ -158,15 +192,19 @@ export interface Backend {
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void
   /**
    * Causal attention of q [tokens, heads * headDim] over each sequence's pages, scaled by headDim^-0.5. What a query
-   * reads by a page's tier depends on its position alone, so that how a prompt is cut into steps changes nothing.
+   * reads by a page's tier, and whether it chooses, depends on its position alone, so that how a sequence is cut into
+   * steps changes nothing. Which blocks it chooses depends on its own values and on the codes; two bits of each channel
+   * of a key estimate its score (see reference/estimate.ts). `exact` where left out.
    */
-  attend(q: Tensor, kv: KvCache, layer: number): Tensor
+  attend(q: Tensor, kv: KvCache, layer: number, attention?: Attention): Tensor
   /** softmax over x W^T, the topK largest, renormalised to sum 1 where `normalise`; ties go to the lower expert. */
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing
   /** y += sum over the routed experts of weight * down(silu(gate x) * up x), in place. */
   addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void
   /** Rows that each expert was given by `addExperts` so far, by its gate: [experts]; at any time, also within a step. */
   visits(gate: Weight): Float64Array
+  /** What choosing queries of this cache did so far; at any time, also within a step. */
+  selections(kv: KvCache): Selections
   /** The batch's logitRows of x. */
   pickRows(x: Tensor): Tensor
 

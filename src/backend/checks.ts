@@ -12,7 +12,7 @@ export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batc
     `${tokens} ids need a position and slot each`,
   )
   let nextRow = 0
-  for (const { firstRow, numTokens, contextTokens, pages, tiers } of sequences) {
+  for (const { firstRow, numTokens, contextTokens, pages, tiers, selectiveFrom } of sequences) {
     assert(
       firstRow === nextRow && numTokens > 0,
       `a sequence of ${numTokens} at row ${firstRow}, not ${nextRow}`,
@@ -22,6 +22,7 @@ export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batc
     assert(held >= contextTokens, `${pages.length} pages for ${contextTokens} tokens`)
     const tiered = !tiers || (tiers.length === pages.length && tiers.every((tier) => tier < kvTiers.length))
     assert(tiered, `tiers ${tiers?.join(", ")} of ${pages.length} pages`)
+    assert(selectiveFrom === undefined || selectiveFrom >= 0, `selective from ${selectiveFrom} on`)
     nextRow += numTokens
   }
   assert(nextRow === tokens, `sequences of ${nextRow} tokens in a batch of ${tokens}`)

@@ -78,6 +78,18 @@ export function addKvOptions(command: Command): Command {
     )
 }
 
+export interface AttentionOptions {
+  attention: "auto" | "exact"
+}
+
+export function addAttentionOption(command: Command): Command {
+  return command.addOption(
+    new Option("--attention <type>", "what tokens that are made beyond 32,768 read of compressed pages")
+      .choices(["auto", "exact"])
+      .default("auto", "auto: what most attention goes to, all of it where that is spread"),
+  )
+}
+
 /** `512M`, `6G`: powers of 1,024. */
 function memorySize(text: string): number {
   const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)([KMGT]?)$/i.exec(text) ?? []

@@ -38,7 +38,15 @@ export class BatchBuilder {
       const pages = sequence.pageTable.subarray(0, pagesFor(contextTokens))
       const tiers = this.#tiers.subarray(numPages, (numPages += pages.length))
       for (const [i, page] of pages.entries()) tiers[i] = this.#tierOf.of(page)
-      parts.push({ firstRow, numTokens: sequence.numScheduled, contextTokens, pages, tiers })
+      const numTokens = sequence.numScheduled
+      parts.push({
+        firstRow,
+        numTokens,
+        contextTokens,
+        pages,
+        tiers,
+        selectiveFrom: this.#selectiveFrom(sequence),
+      })
     }
     return {
       ids: this.#ids.subarray(0, rows),
@@ -47,6 +55,12 @@ export class BatchBuilder {
       sequences: parts,
       logitRows: this.#logitRows.subarray(0, wanted),
     }
+  }
+
+  /** A prompt is read exactly, also its last token; a generated one chooses, also where it is computed anew. */
+  #selectiveFrom({ numPrompt }: Sequence): number | undefined {
+    const { selectiveFrom } = this.#tierOf.policy
+    return selectiveFrom === undefined ? undefined : Math.max(selectiveFrom, numPrompt)
   }
 
   /** Writes the sequence's tokens from `row` on; returns the row after them. */

@@ -136,6 +136,21 @@ describe("an engine whose pages are compressed", () => {
     expect(generation.usage.cachedTokens).toBe(998)
   })
 
+  test.each([
+    [500, 700],
+    [900, 900],
+  ])("lets generated tokens choose from position %i on, and no prompt's", async (selectiveFrom, from) => {
+    const { model, generate } = scripted(hashing, { ...options, kv: { ...policy, selectiveFrom } })
+    const begins = new Set<number | undefined>()
+    const forward = model.forward.bind(model)
+    model.forward = (batch) => {
+      for (const sequence of batch.sequences) begins.add(sequence.selectiveFrom)
+      return forward(batch)
+    }
+    await allOf(generate(promptOf(700), { sampling: { ...greedy, maxTokens: 5 } }))
+    expect([...begins]).toEqual([from])
+  })
+
   test("leaves pinned tokens in 16 bits", async () => {
     const { model, generate } = scripted(hashing, { ...options, kv: policy })
     await allOf(generate(promptOf(1000), { sampling: { ...greedy, maxTokens: 2 }, pinnedTokens: 300 }))

@@ -15,6 +15,8 @@ export interface KvPolicy {
   budgetBytes: number
   /** Tokens up to a query that are always read in 16 bits. */
   window: number
+  /** Generated tokens from this position on choose which coded pages they read; none does where left out. */
+  selectiveFrom?: number
 }
 
 export const plainPolicy: KvPolicy = { tier: 0, floor: 0, budgetBytes: Infinity, window: kvWindow }

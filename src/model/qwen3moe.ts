@@ -1,7 +1,7 @@
 // Step 5. The forward pass of Qwen3-MoE, written once: a batch of ids in, the logits' handle out. Records ops on
 // whatever backend there is; knows no text, requests or sampling, nor where the weights came from.
 
-import type { Backend, Batch, KvCache, Rope, Tensor } from "../backend/backend.ts"
+import type { Backend, Batch, KvCache, Rope, Selections, Tensor } from "../backend/backend.ts"
 import { kvWindow } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { parseConfig } from "./config.ts"
@@ -9,6 +9,9 @@ import type { ModelConfig } from "./config.ts"
 import { rotaryEmbedding } from "./rope.ts"
 import { loadWeights } from "./weights.ts"
 import type { ModelWeights, PackedSource, QkNorms } from "./weights.ts"
+
+/** So many of the first layers spread their attention too widely for queries to choose (Quest, arXiv 2406.10774). */
+const exactLayers = 2
 
 export class Qwen3Moe {
   readonly config: ModelConfig
@@ -42,6 +45,12 @@ export class Qwen3Moe {
     return this.#weights.layers.map(({ experts }) => this.backend.visits(experts.gate))
   }
 
+  /** What came of queries that chose what they read. */
+  selections(): Selections {
+    assert(this.#kv, "selections before kvCache")
+    return this.backend.selections(this.#kv)
+  }
+
   /** Begins a step and records it; the logits [logitRows, vocab] can be read once the backend has run it. */
   forward(batch: Batch): Tensor {
     const ops = this.backend
@@ -56,7 +65,8 @@ export class Qwen3Moe {
       ops.normRope(q, layer.qNorm, this.#rope, epsilon) // [tokens, heads * headDim]
       ops.normRope(k, layer.kNorm, this.#rope, epsilon) // [tokens, kvHeads * headDim]
       ops.storeKv(kv, i, k, v)
-      ops.addLinear(x, ops.attend(q, kv, i), layer.out) // residual
+      const sums = ops.attend(q, kv, i, i < exactLayers ? "exact" : "selective")
+      ops.addLinear(x, sums, layer.out) // residual
       const y = ops.rmsNorm(x, layer.moeNorm, epsilon)
       ops.addExperts(x, y, ops.route(y, layer.router, topK, normaliseTopK), layer.experts) // residual
     }

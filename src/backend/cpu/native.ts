@@ -49,6 +49,7 @@ export interface Addon {
   ): boolean
   copy(engine: NativeEngine, tensor: number, values: Float32Array, direction: 0 | 1): void
   visits(engine: NativeEngine, weight: number, counts: Float64Array): void
+  selections(engine: NativeEngine, kv: number, counts: Float64Array): void
   run(engine: NativeEngine): Promise<number>
   bandwidth(engine: NativeEngine): Promise<number>
   cancel(engine: NativeEngine): void

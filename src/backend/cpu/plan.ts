@@ -19,6 +19,8 @@ export type OpName = (typeof opNames)[number]
 
 const opWords = 12
 const alignment = 64
+/** A position that no sequence has. */
+const never = 2 ** 31 - 1
 
 const floatBits = new Float32Array(1)
 const intBits = new Int32Array(floatBits.buffer)
@@ -116,7 +118,7 @@ function sizeOf({ rows, columns }: Tensor): number {
   return Math.ceil((rows * columns * 4) / alignment) * alignment
 }
 
-/** The batch's sequences as native/engine.h takes them: four numbers each, and all their pages in one list, with their tiers. */
+/** The batch's sequences as native/engine.h takes them: five numbers each, and all their pages in one list, with their tiers. */
 export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array; tiers: Int32Array } {
   const pages: number[] = []
   const tiers: number[] = []
@@ -126,7 +128,8 @@ export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Arra
       pages.push(page)
       tiers.push(sequence.tiers?.[i] ?? 0)
     }
-    return [sequence.firstRow, sequence.numTokens, sequence.contextTokens, from]
+    const { firstRow, numTokens, contextTokens, selectiveFrom = never } = sequence
+    return [firstRow, numTokens, contextTokens, from, Math.min(selectiveFrom, never)]
   })
   return {
     sequences: Int32Array.from(sequences),

@@ -1,14 +1,19 @@
 // Step 5, reference backend. Writing keys and values, and causal attention over them: in full within a query's window,
-// by their page's tier before it.
+// by their page's tier before it; over all of them, or over the blocks that a query chooses.
 
-import { pagesBehind, pageTokens } from "../backend.ts"
-import type { BatchSequence, CodedTier, KvTier } from "../backend.ts"
+import { pagesBehind, pageTokens, selection } from "../backend.ts"
+import type { Attention, BatchSequence, CodedTier, KvTier } from "../backend.ts"
 import { rowOf } from "./dense.ts"
 import type { Matrix } from "./dense.ts"
+import { estimate, scanQuery } from "./estimate.ts"
 import { rotate } from "./hadamard.ts"
-import type { KvPages, Rows } from "./kv-pages.ts"
-import type { Part } from "./planes.ts"
+import type { KvPages } from "./kv-pages.ts"
 import type { Work } from "./run.ts"
+import { allBlocks, codedPages, eachToken } from "./seen.ts"
+import type { Blocks, Seen } from "./seen.ts"
+import { chooseBlocks } from "./selection.ts"
+
+const { fround } = Math
 
 export function* storeKv(
   kv: KvPages,
@@ -48,43 +53,36 @@ export function* attend(
   kv: KvPages,
   layer: number,
   sequences: readonly BatchSequence[],
+  attention: Attention,
 ): Work {
   const { headDim, kvHeads } = kv.shape
-  const heads = q.columns / headDim
+  const width = q.columns / kvHeads
   for (const sequence of sequences)
     for (let token = 0; token < sequence.numTokens; token++) {
       const position = sequence.contextTokens - sequence.numTokens + token
-      for (let head = 0; head < heads; head++) {
-        const row = sequence.firstRow + token
-        const part = (x: Matrix) => rowOf(x, row).subarray(head * headDim, (head + 1) * headDim)
-        const kvHead = Math.floor((head * kvHeads) / heads)
-        yield* attendHead(part(out), part(q), { kv, layer, kvHead, sequence, position })
+      for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+        const group = (x: Matrix) =>
+          headsOf(rowOf(x, sequence.firstRow + token).subarray(kvHead * width, (kvHead + 1) * width), headDim)
+        const seen = { kv, layer, kvHead, sequence, position }
+        const chooses = attention === "selective" && position >= (sequence.selectiveFrom ?? Infinity)
+        const blocks = chooses ? yield* chosenBlocks(group(q), seen) : allBlocks(seen)
+        const queries = group(q)
+        for (const [head, sum] of group(out).entries()) yield* attendHead(sum, queries[head], seen, blocks)
       }
     }
 }
 
-/** The keys and values that one query head of one token sees: its own and all before it. */
-interface Seen {
-  kv: KvPages
-  layer: number
-  kvHead: number
-  sequence: BatchSequence
-  position: number
+function headsOf(row: Float32Array, headDim: number): Float32Array[] {
+  return Array.from({ length: row.length / headDim }, (_, head) =>
+    row.subarray(head * headDim, (head + 1) * headDim),
+  )
 }
 
-function* attendHead(out: Float32Array, q: Float32Array, seen: Seen): Work {
-  const weights = new Float64Array(seen.position + 1)
-  const scale = q.length ** -0.5
-  const queries = { plain: q, rotated: rotate(q.slice()) }
-  yield* eachToken(seen, "key", (token, { values, space }, start) => {
-    const query = queries[space]
-    let sum = 0
-    for (let i = 0; i < query.length; i++) sum += query[i] * values[start + i]
-    weights[token] = sum * scale
-  })
+function* attendHead(out: Float32Array, q: Float32Array, seen: Seen, blocks: Blocks): Work {
+  const weights = yield* logitsOf(q, seen, blocks)
   softmax(weights)
   const sums = { plain: new Float64Array(out.length), rotated: new Float64Array(out.length) }
-  yield* eachToken(seen, "value", (token, { values, space }, start) => {
+  yield* eachToken(seen, blocks, "value", (token, { values, space }, start) => {
     const sum = sums[space]
     for (let i = 0; i < sum.length; i++) sum[i] += weights[token] * values[start + i]
   })
@@ -92,22 +90,50 @@ function* attendHead(out: Float32Array, q: Float32Array, seen: Seen): Work {
   for (let i = 0; i < out.length; i++) out[i] = sums.plain[i] + turnedBack[i]
 }
 
-function* eachToken(seen: Seen, part: Part, visit: (token: number, rows: Rows, start: number) => void): Work {
-  const end = seen.position + 1
-  for (let first = 0; first < end; first += pageTokens) {
-    const rows = pageRows(seen, part, first / pageTokens)
-    for (let token = first; token < Math.min(first + pageTokens, end); token++)
-      visit(token, rows, rows.start + (token - first) * rows.stride)
-    yield
-  }
+/** Of the tokens of those blocks; nothing has minus infinity. */
+function* logitsOf(q: Float32Array, seen: Seen, blocks: Blocks): Generator<void, Float64Array> {
+  const logits = new Float64Array(seen.position + 1).fill(-Infinity)
+  const scale = q.length ** -0.5
+  const queries = { plain: q, rotated: rotate(q.slice()) }
+  yield* eachToken(seen, blocks, "key", (token, { values, space }, start) => {
+    const query = queries[space]
+    let sum = 0
+    for (let i = 0; i < query.length; i++) sum += query[i] * values[start + i]
+    logits[token] = sum * scale
+  })
+  return logits
 }
 
-function pageRows({ kv, layer, kvHead, sequence, position }: Seen, part: Part, index: number): Rows {
-  const { pages, tiers } = sequence
-  const tier = (tiers?.[index] ?? 0) as KvTier // checked when the step began
-  return tier !== 0 && index < pagesBehind(position, kv.window)
-    ? kv.coded(pages[index], layer, kvHead, part, tier)
-    : kv.exact(pages[index], layer, kvHead, part)
+/** What the queries of a key/value head read, all that is not in codes included. */
+function* chosenBlocks(queries: readonly Float32Array[], seen: Seen): Generator<void, Blocks> {
+  const { kv, layer, kvHead, sequence } = seen
+  const blocks = allBlocks(seen)
+  const coded = codedPages(seen)
+  if (coded.length * pageTokens <= selection.most) return blocks
+  for (const { index } of coded) blocks[index] = 0
+  const others: number[] = []
+  for (const q of queries) others.push(log2OfSum(yield* logitsOf(q, seen, blocks)))
+  const scan = queries.map((q) => scanQuery(rotate(q.map((x) => x * fround(1 / fround(q.length ** 0.5))))))
+  const estimates = scan.map((): ReturnType<typeof estimate>[] => [])
+  for (const { index, tier } of coded) {
+    const sketch = kv.sketch(sequence.pages[index], layer, kvHead, tier)
+    scan.forEach((query, head) => estimates[head].push(estimate(query, sketch)))
+    yield
+  }
+  const choice = chooseBlocks(estimates, others)
+  kv.countChoice(choice)
+  if (choice.blocks === "all") return allBlocks(seen)
+  const perPage = pageTokens / selection.blockTokens
+  for (const block of choice.blocks)
+    blocks[coded[Math.floor(block / perPage)].index] |= 1 << (block % perPage)
+  return blocks
+}
+
+/** log2 of the sum of exp(x). */
+function log2OfSum(x: Float64Array): number {
+  const largest = x.reduce((a, b) => Math.max(a, b), -Infinity)
+  const sum = x.reduce((all, each) => all + Math.exp(each - largest), 0)
+  return largest * Math.LOG2E + Math.log2(sum)
 }
 
 /** In place; the largest is taken off first so that exp cannot overflow. */

@@ -2,10 +2,13 @@
 // Knows pages and places in them; never who owns a page.
 
 import { assert } from "../../util/errors.ts"
-import { kvWindow, pageTokens } from "../backend.ts"
-import type { CodedTier, KvShape } from "../backend.ts"
+import { kvWindow, pageTokens, selection } from "../backend.ts"
+import type { CodedTier, KvShape, Selections } from "../backend.ts"
+import { sketchOf } from "./estimate.ts"
+import type { Sketch } from "./estimate.ts"
 import { decodePage, demotePage, encodePage } from "./page-codec.ts"
 import type { Part } from "./planes.ts"
+import type { Choice } from "./selection.ts"
 
 interface Page {
   /** [layers, 2 (key, value), pageTokens, kvHeads * headDim] */
@@ -19,6 +22,8 @@ interface Codes {
   bytes: Uint8Array
   /** Decoded once, for all queries. */
   rows: { key: Float64Array; value: Float64Array } | undefined
+  /** The same at every tier. */
+  sketch: Sketch | undefined
 }
 
 /** One head's keys or values in a page: token `t` begins at `start + t * stride`. */
@@ -33,6 +38,7 @@ export interface Rows {
 export class KvPages {
   readonly shape: KvShape
   readonly window: number
+  readonly selections: Selections = { scanned: 0, fellBack: 0, kept: 0, tokens: 0 }
   readonly #columns: number
   readonly #pages: (Page | undefined)[]
 
@@ -62,7 +68,12 @@ export class KvPages {
       return rows
     })
     const bytes = encodePage(keys, values, headDim, tier)
-    this.#page(number).codes.set(this.#head(layer, kvHead), { tier, bytes, rows: undefined })
+    this.#page(number).codes.set(this.#head(layer, kvHead), {
+      tier,
+      bytes,
+      rows: undefined,
+      sketch: undefined,
+    })
   }
 
   exact(number: number, layer: number, kvHead: number, part: Part): Rows {
@@ -74,13 +85,27 @@ export class KvPages {
 
   coded(number: number, layer: number, kvHead: number, part: Part, tier: CodedTier): Rows {
     const { headDim } = this.shape
-    const codes = this.#page(number).codes.get(this.#head(layer, kvHead))
-    assert(codes?.tier === tier, `page ${number} has codes of T${codes?.tier}, not T${tier}`)
+    const codes = this.#codes(number, layer, kvHead, tier)
     if (!codes.rows) {
       const { keys, values } = decodePage(codes.bytes, headDim, tier)
       codes.rows = { key: keys, value: values }
     }
     return { values: codes.rows[part], start: 0, stride: headDim, space: "rotated" }
+  }
+
+  sketch(number: number, layer: number, kvHead: number, tier: CodedTier): Sketch {
+    const codes = this.#codes(number, layer, kvHead, tier)
+    return (codes.sketch ??= sketchOf(codes.bytes, this.shape.headDim))
+  }
+
+  /** Shares are added up in millionths, so that their order is nothing to the sum. */
+  countChoice({ blocks, kept }: Choice): void {
+    this.selections.scanned++
+    if (blocks === "all") this.selections.fellBack++
+    else {
+      this.selections.kept = (Math.round(this.selections.kept * 1e6) + Math.round(kept * 1e6)) / 1e6
+      this.selections.tokens += blocks.length * selection.blockTokens
+    }
   }
 
   trim(number: number, keep: CodedTier | "nothing"): void {
@@ -90,14 +115,21 @@ export class KvPages {
     }
     const page = this.#page(number)
     page.exact = undefined
-    for (const [head, { tier, bytes }] of page.codes) {
+    for (const [head, { tier, bytes, sketch }] of page.codes) {
       assert(keep >= tier, `page ${number} has codes of T${tier}, not T${keep}`)
       page.codes.set(head, {
         tier: keep,
         bytes: demotePage(bytes, this.shape.headDim, keep),
         rows: undefined,
+        sketch,
       })
     }
+  }
+
+  #codes(number: number, layer: number, kvHead: number, tier: CodedTier): Codes {
+    const codes = this.#page(number).codes.get(this.#head(layer, kvHead))
+    assert(codes?.tier === tier, `page ${number} has codes of T${codes?.tier}, not T${tier}`)
+    return codes
   }
 
   #page(number: number): Page {

@@ -4,6 +4,7 @@
 import { assert } from "../../util/errors.ts"
 import type { PackedTensor } from "../../weights/format.ts"
 import type {
+  Attention,
   Backend,
   Batch,
   CodedTier,
@@ -12,6 +13,7 @@ import type {
   KvShape,
   Rope,
   Routing,
+  Selections,
   Tensor,
   Weight,
 } from "../backend.ts"
@@ -112,12 +114,13 @@ export class ReferenceBackend implements Backend {
     this.#ops.push(attention.storeKv(this.#pages(kv), layer, keys, values, batch.slots, batch.sequences))
   }
 
-  attend(q: Tensor, kv: KvCache, layer: number): Tensor {
+  attend(q: Tensor, kv: KvCache, layer: number, reads: Attention = "exact"): Tensor {
     const batch = this.#step()
     check.checkAttend(q, kv, layer, batch)
     const from = this.#matrix(q)
     const out = this.#make(q.rows, q.columns)
-    this.#ops.push(attention.attend(this.#matrix(out), from, this.#pages(kv), layer, batch.sequences))
+    const [sums, pages] = [this.#matrix(out), this.#pages(kv)]
+    this.#ops.push(attention.attend(sums, from, pages, layer, batch.sequences, reads))
     return out
   }
 
@@ -142,6 +145,10 @@ export class ReferenceBackend implements Backend {
 
   visits(gate: Weight): Float64Array {
     return this.#visitsOf(gate).slice()
+  }
+
+  selections(kv: KvCache): Selections {
+    return { ...this.#pages(kv).selections }
   }
 
   #visitsOf({ id, experts }: Weight): Float64Array {

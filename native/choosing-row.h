@@ -1,0 +1,140 @@
+// Step 5 on the CPU: attention of one row that chooses which blocks of its coded pages it reads, by all threads. First
+// what it reads anyway, and estimates of the rest; then a choice for each key/value head; then what was chosen, or all of
+// it where a choice would not keep enough. The bits depend on the row alone. `Run` is engine.cc's.
+#pragma once
+#include <algorithm>
+#include <vector>
+#include "engine.h"
+#include "selection.h"
+#include "spans.h"
+
+namespace {
+
+template <class Run> class ChoosingRow {
+ public:
+  using Row = typename Run::AttendRow;
+
+  // Whether the row may choose, and has more codes than it would read.
+  static bool isOne(const Run& run, const Row& row) {
+    return row.context > row.sequence->selectiveFrom && static_cast<int>(pagesThat(run, row, true).size()) * kPageBlocks > kMostBlocks;
+  }
+
+  // `op` is attention's; of the row the key/value head does not count.
+  ChoosingRow(Run& run, KvCache& kv, const int32_t* op, const Row& row)
+      : run_(run), kv_(kv), op_(op), row_(row), group_(run.step.columns[op[1]] / (kv.kvHeads * kv.headDim)), spans_(ceilDiv(row.context, kSpanTokens)),
+        coded_(pagesThat(run, row, true)), others_(pagesThat(run, row, false)), chosen_(static_cast<size_t>(kv.kvHeads)) {}
+
+  void attend() {
+    const int pages = size(coded_), scans = ceilDiv(pages, kScanPages);
+    each(scans + 1, [&](int head, int i, int thread) {
+      const int from = i * kScanPages;
+      if (i == scans) gather(head, others_, 0, size(others_), thread, gathered(head, spans_));
+      else scan(head, from, std::min(kScanPages, pages - from), thread);
+    });
+    each(1, [&](int head, int, int) { choose(head); });
+    each(spans_, [&](int head, int i, int thread) {
+      const int from = i * kSpanPages, all = size(chosen_[head]);
+      if (all == 0) run_.attendSpan(kv_, op_, rowOf(head), i, queries(head, thread), thread, gathered(head, i));
+      else if (from < all) gather(head, chosen_[head], from, std::min(kSpanPages, all - from), thread, gathered(head, i));
+    });
+    each(1, [&](int head, int, int) { finish(head); });
+  }
+
+ private:
+  static constexpr int kScanPages = 4 * kSpanPages;  // that one task estimates
+
+  // A page of the row's sequence, and the blocks of it that are read.
+  struct Reading {
+    int place;
+    uint8_t blocks;
+  };
+  using Readings = std::vector<Reading>;
+
+  // Pages that are codes, or those that are not.
+  static Readings pagesThat(const Run& run, const Row& row, bool areCodes) {
+    Readings pages;
+    for (int p = 0; p < ceilDiv(row.context, kPageTokens); p++)
+      if ((p < row.coded && run.step.tiers[row.sequence->pagesFrom + p] != 0) == areCodes) pages.push_back({p, 0xff});
+    return pages;
+  }
+  static int size(const Readings& pages) { return static_cast<int>(pages.size()); }
+
+  // work(head, i, thread) for each key/value head and i below count
+  template <class Work> void each(int count, Work work) {
+    run_.pool.run(kv_.kvHeads * count, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !run_.pool.cancelled; i++) work(i / count, i % count, thread);
+    });
+  }
+
+  Row rowOf(int head) const { return {head, row_.row, row_.context, row_.coded, row_.sequence}; }
+  const float* queries(int head, int thread) { return run_.loadQueries(kv_, op_, rowOf(head), thread); }
+  // Of a span; behind all spans, of what is read anyway.
+  Gathered* gathered(int head, int span) const {
+    return Run::placed(run_.e.gathered.data() + (head * (spans_ + 1) + span) * gatheredBytes(group_, kv_.headDim));
+  }
+  uint8_t* estimates(int head) const { return run_.e.estimates.data() + head * estimateBytes(size(coded_), group_); }
+  float* masses(int head) const { return reinterpret_cast<float*>(estimates(head)); }
+  int32_t* tops(int head) const { return reinterpret_cast<int32_t*>(estimates(head) + massBytes(size(coded_), group_)); }
+
+  // Attention over some of those pages, in spans that are joined in their order. Of all pages only the row's newest can
+  // be part full: it is the last of those in 16 bits.
+  void gather(int head, const Readings& pages, int first, int count, int thread, Gathered* out) {
+    const float* q = queries(head, thread);
+    const int newest = (row_.context - 1) / kPageTokens;
+    Gathered* one = Run::placed(run_.scratch(thread) + queryBytes(group_, kv_.headDim) + gatheredBytes(group_, kv_.headDim));
+    KvPage* span = run_.spanPages(kv_, group_, thread);
+    for (int from = 0; from < count; from += kSpanPages) {
+      const int n = std::min(kSpanPages, count - from);
+      const Reading* some = pages.data() + first + from;
+      for (int i = 0; i < n; i++) span[i] = run_.pageOf(kv_, op_, rowOf(head), some[i].place, some[i].blocks);
+      const int missing = some[n - 1].place == newest ? (newest + 1) * kPageTokens - row_.context : 0;
+      run_.k.attend(q, group_, kv_.headDim, span, n * kPageTokens - missing, from == 0 ? out : one);
+      if (from > 0) run_.k.merge(out, one, group_, kv_.headDim);
+    }
+  }
+
+  void scan(int head, int first, int count, int thread) {
+    const float* rotated = queries(head, thread) + group_ * kv_.headDim;
+    ScanQueries scanned;
+    run_.k.prepareScan(rotated, group_, kv_.headDim, &scanned);
+    KvPage* span = run_.spanPages(kv_, group_, thread);
+    for (int from = first; from < first + count; from += kSpanPages) {
+      const int n = std::min(kSpanPages, first + count - from);
+      for (int i = 0; i < n; i++) span[i] = run_.pageOf(kv_, op_, rowOf(head), coded_[from + i].place);
+      run_.k.scan(&scanned, rotated, group_, kv_.headDim, span, n, masses(head) + from * group_ * kPageBlocks, tops(head) + from * group_);
+    }
+  }
+
+  // What one key/value head reads of its coded pages; nothing stands for everything.
+  void choose(int head) {
+    Selection selection({masses(head), tops(head), size(coded_), group_}, *gathered(head, spans_));
+    std::vector<uint8_t> blocks(coded_.size());
+    kv_.scanned.fetch_add(1, std::memory_order_relaxed);
+    if (!selection.choose(blocks.data())) {
+      kv_.fellBack.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    kv_.keptMillionths.fetch_add(static_cast<uint64_t>(selection.kept() * 1e6 + 0.5), std::memory_order_relaxed);
+    kv_.chosenBlocks.fetch_add(static_cast<uint64_t>(selection.blocks()), std::memory_order_relaxed);
+    for (size_t i = 0; i < coded_.size(); i++)
+      if (blocks[i] != 0) chosen_[head].push_back({coded_[i].place, blocks[i]});
+  }
+
+  void finish(int head) {
+    const bool all = chosen_[head].empty();
+    Gathered* sum = gathered(head, all ? 0 : spans_);
+    const int first = all ? 1 : 0, last = all ? spans_ : ceilDiv(size(chosen_[head]), kSpanPages);
+    for (int i = first; i < last; i++) run_.k.merge(sum, gathered(head, i), group_, kv_.headDim);
+    run_.finishRow(kv_, op_, rowOf(head), sum);
+  }
+
+  Run& run_;
+  KvCache& kv_;
+  const int32_t* op_;
+  const Row row_;
+  const int group_, spans_;
+  const Readings coded_, others_;
+  std::vector<Readings> chosen_;  // [kvHeads]
+};
+
+}  // namespace
