@@ -26,18 +26,18 @@ template <class Run> class ChoosingRow {
 
   void attend() {
     const int pages = size(coded_), scans = ceilDiv(pages, kScanPages);
-    each(scans + 1, [&](int head, int i, int thread) {
+    eachWithQueries(scans + 1, [&](int head, int i, int thread, const float* q) {
       const int from = i * kScanPages;
-      if (i == scans) gather(head, others_, 0, size(others_), thread, gathered(head, spans_));
-      else scan(head, from, std::min(kScanPages, pages - from), thread);
+      if (i == scans) gather(head, others_, 0, size(others_), q, thread, gathered(head, spans_));
+      else scan(head, from, std::min(kScanPages, pages - from), q, thread);
     });
-    each(1, [&](int head, int, int) { choose(head); });
-    each(spans_, [&](int head, int i, int thread) {
+    each([&](int head) { choose(head); });
+    eachWithQueries(spans_, [&](int head, int i, int thread, const float* q) {
       const int from = i * kSpanPages, all = size(chosen_[head]);
-      if (all == 0) run_.attendSpan(kv_, op_, rowOf(head), i, queries(head, thread), thread, gathered(head, i));
-      else if (from < all) gather(head, chosen_[head], from, std::min(kSpanPages, all - from), thread, gathered(head, i));
+      if (all == 0) run_.attendSpan(kv_, op_, rowOf(head), i, q, thread, gathered(head, i));
+      else if (from < all) gather(head, chosen_[head], from, std::min(kSpanPages, all - from), q, thread, gathered(head, i));
     });
-    each(1, [&](int head, int, int) { finish(head); });
+    each([&](int head) { finish(head); });
   }
 
  private:
@@ -59,15 +59,23 @@ template <class Run> class ChoosingRow {
   }
   static int size(const Readings& pages) { return static_cast<int>(pages.size()); }
 
-  // work(head, i, thread) for each key/value head and i below count
-  template <class Work> void each(int count, Work work) {
+  template <class Work> void each(Work work) {
+    run_.pool.run(kv_.kvHeads, 1, [&](int first, int last, int) {
+      for (int head = first; head < last && !run_.pool.cancelled; head++) work(head);
+    });
+  }
+  // For each key/value head, i below count; its queries are loaded where a thread comes to it.
+  template <class Work> void eachWithQueries(int count, Work work) {
     run_.pool.run(kv_.kvHeads * count, 1, [&](int first, int last, int thread) {
-      for (int i = first; i < last && !run_.pool.cancelled; i++) work(i / count, i % count, thread);
+      const float* q = nullptr;
+      for (int i = first; i < last && !run_.pool.cancelled; i++) {
+        if (i == first || i % count == 0) q = run_.loadQueries(kv_, op_, rowOf(i / count), thread);
+        work(i / count, i % count, thread, q);
+      }
     });
   }
 
   Row rowOf(int head) const { return {head, row_.row, row_.context, row_.coded, row_.sequence}; }
-  const float* queries(int head, int thread) { return run_.loadQueries(kv_, op_, rowOf(head), thread); }
   // Of a span; behind all spans, of what is read anyway.
   Gathered* gathered(int head, int span) const {
     return Run::placed(run_.e.gathered.data() + (head * (spans_ + 1) + span) * gatheredBytes(group_, kv_.headDim));
@@ -78,8 +86,7 @@ template <class Run> class ChoosingRow {
 
   // Attention over some of those pages, in spans that are joined in their order. Of all pages only the row's newest can
   // be part full: it is the last of those in 16 bits.
-  void gather(int head, const Readings& pages, int first, int count, int thread, Gathered* out) {
-    const float* q = queries(head, thread);
+  void gather(int head, const Readings& pages, int first, int count, const float* q, int thread, Gathered* out) {
     const int newest = (row_.context - 1) / kPageTokens;
     Gathered* one = Run::placed(run_.scratch(thread) + queryBytes(group_, kv_.headDim) + gatheredBytes(group_, kv_.headDim));
     KvPage* span = run_.spanPages(kv_, group_, thread);
@@ -93,8 +100,8 @@ template <class Run> class ChoosingRow {
     }
   }
 
-  void scan(int head, int first, int count, int thread) {
-    const float* rotated = queries(head, thread) + group_ * kv_.headDim;
+  void scan(int head, int first, int count, const float* q, int thread) {
+    const float* rotated = q + group_ * kv_.headDim;
     ScanQueries scanned;
     run_.k.prepareScan(rotated, group_, kv_.headDim, &scanned);
     KvPage* span = run_.spanPages(kv_, group_, thread);

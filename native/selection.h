@@ -24,7 +24,8 @@ class Selection {
   // `others` has gathered what the queries read anyway.
   Selection(const Estimates& estimates, const Gathered& others) : e_(estimates) {
     std::copy(e_.tops, e_.tops + e_.group, top_);
-    for (int i = 0; i < e_.pages * e_.group; i++) top_[i % e_.group] = std::max(top_[i % e_.group], e_.tops[i]);
+    for (int p = 1; p < e_.pages; p++)
+      for (int g = 0; g < e_.group; g++) top_[g] = std::max(top_[g], e_.tops[p * e_.group + g]);
     for (int g = 0; g < e_.group; g++) {
       if (others.largest[g] * log2e > top_[g]) top_[g] = static_cast<int>(std::ceil(std::min(others.largest[g] * log2e, 0x1p20)));
       covered_[g] = others.total[g] * std::exp2(others.largest[g] * log2e - top_[g]);

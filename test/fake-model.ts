@@ -52,7 +52,8 @@ export class FakeModel implements ServedModel {
 
   get status(): EngineStatus {
     const kv = { tiers: { T0: this.numLive, T1: 0, T2: 0, T3: 0 }, bytes: 64 * this.numLive, savedBytes: 0 }
-    return { kv, tokens: { prefilled: 11, reused: 7, generated: 5 }, experts: [[1, 2]] }
+    const attention = { scanned: 3, fellBack: 1, kept: 1.9, tokens: 4096 }
+    return { kv, tokens: { prefilled: 11, reused: 7, generated: 5 }, experts: [[1, 2]], attention }
   }
 
   async *chat(request: ChatRequest): AsyncGenerator<ChatEvent> {

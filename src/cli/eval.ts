@@ -2,7 +2,7 @@
 
 import { Argument, InvalidArgumentError } from "commander"
 import type { Command } from "commander"
-import { kvTiers, kvWindow } from "../backend/backend.ts"
+import { kvTiers, kvWindow, selection } from "../backend/backend.ts"
 import type { CodedTier } from "../backend/backend.ts"
 import { readFormat } from "../chat/format.ts"
 import { kvFidelity } from "../eval/kv-fidelity.ts"
@@ -21,11 +21,18 @@ import { readSmallFile } from "../weights/file.ts"
 import type { PackedModel } from "../weights/packed.ts"
 import { interruptible } from "./interrupt.ts"
 import { checkMemory, openPrepared } from "./loading.ts"
-import { addJsonOption, addModelOptions, modelArgument, wholeNumber, wholeNumbers } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import {
+  addAttentionOption,
+  addJsonOption,
+  addModelOptions,
+  modelArgument,
+  wholeNumber,
+  wholeNumbers,
+} from "./options.ts"
+import type { AttentionOptions, ModelOptions } from "./options.ts"
 import { note, print, printJson } from "./output.ts"
 
-interface EvalOptions extends ModelOptions {
+interface EvalOptions extends ModelOptions, AttentionOptions {
   lengths: number[]
   depths: number
   needles: number
@@ -43,7 +50,7 @@ interface EvalOptions extends ModelOptions {
 const maxPromptBytes = 1 << 30
 
 export function define(command: Command): void {
-  addJsonOption(addModelOptions(command))
+  addJsonOption(addAttentionOption(addModelOptions(command)))
     .addArgument(new Argument("<what>", "what is measured").choices(["kv"]))
     .addArgument(modelArgument())
     .option("--tiers <list>", "of T1, T2, T3", readTiers, [1, 2, 3] satisfies CodedTier[])
@@ -93,6 +100,7 @@ async function measure(
   try {
     return await kvFidelity(Qwen3Moe.load(backend, packed, "balanced"), prompts, {
       ...options,
+      selectiveFrom: options.attention === "auto" ? selection.from : undefined,
       stopIds: generationDefaults(packed.config, packed.generationConfig).stopIds,
       signal,
       onPrompt: (done, all) => note(`${done} of ${all} texts`),

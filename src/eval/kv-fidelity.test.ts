@@ -90,6 +90,29 @@ describe("a checkpoint that recalls by construction", () => {
     expect(html).not.toMatch(/\b(src|href)=|https?:|@import|url\(/)
   })
 
+  test("lets tokens of replies choose, never those of a text or question", async () => {
+    const model = Qwen3Moe.load(loadCpuBackend({ threads: 2 }), packed, "balanced")
+    const lasts: { position: number; from: number }[] = []
+    const forward = model.forward.bind(model)
+    model.forward = (batch) => {
+      const [{ contextTokens, selectiveFrom = Infinity }] = batch.sequences
+      lasts.push({ position: contextTokens - 1, from: selectiveFrom })
+      return forward(batch)
+    }
+    await kvFidelity(model, [prompt()], { ...options, tiers: [3], replyTokens: 3, selectiveFrom: 0 })
+    for (const { position, from } of lasts) expect(position >= from).toBe(position > length)
+    expect(lasts.filter(({ position }) => position > length)).toHaveLength(2 * needles * 2)
+  })
+
+  test("tells what came of choices", () => {
+    const told = (selections: Fidelity["selections"]) => fidelityText({ ...fidelity, selections })
+    expect(told({ scanned: 0, fellBack: 0, kept: 0, tokens: 0 })).not.toContain("choices")
+    expect(told({ scanned: 4, fellBack: 2, kept: 1.97, tokens: 6000 })).toMatch(
+      /Of 4 choices .* 2 would .* The others kept 98.* in 3000 tokens\./,
+    )
+    expect(told({ scanned: 4, fellBack: 4, kept: 0, tokens: 0 })).toMatch(/everything was read\.$/)
+  })
+
   test("refuses a text that no window leaves anything of, with the lengths", async () => {
     const short = { ...prompt(), ids: prompt().ids.subarray(0, 300) }
     const model = () => Qwen3Moe.load(loadCpuBackend({ threads: 2 }), packed, "balanced")

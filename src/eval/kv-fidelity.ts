@@ -2,7 +2,7 @@
 // divergence of the logits by depth, whether the likeliest token is the same, greedy replies, and answers.
 
 import { kvTiers, pageTokens, pagesBehind } from "../backend/backend.ts"
-import type { CodedTier, KvTier } from "../backend/backend.ts"
+import type { CodedTier, KvTier, Selections } from "../backend/backend.ts"
 import type { Qwen3Moe } from "../model/qwen3moe.ts"
 import { UserError } from "../util/errors.ts"
 import { KvProbe } from "./kv-probe.ts"
@@ -11,6 +11,8 @@ import type { KvPrompt } from "./kv-prompts.ts"
 export interface FidelityOptions {
   tiers: readonly CodedTier[]
   window: number
+  /** Tokens of replies from this position on choose what they read of coded pages; none does where left out. */
+  selectiveFrom?: number
   /** Positions of each prompt whose logits are compared. */
   positions: number
   replyTokens: number
@@ -49,6 +51,8 @@ export interface Fidelity {
   readonly window: number
   /** T0 first, then those asked for. */
   readonly tiers: readonly TierOutcome[]
+  /** What came of tokens that chose what they read. */
+  readonly selections: Selections
 }
 
 const chunkTokens = 512
@@ -59,7 +63,7 @@ export async function kvFidelity(
   prompts: readonly KvPrompt[],
   options: FidelityOptions,
 ): Promise<Fidelity> {
-  const { window, tiers, signal, onPrompt } = options
+  const { window, tiers, selectiveFrom, signal, onPrompt } = options
   const longest = Math.max(...prompts.map(lengthOf)) + options.replyTokens
   const { maxPositions } = model.config
   if (longest > maxPositions)
@@ -67,7 +71,7 @@ export async function kvFidelity(
       "context-exceeded",
       `a prompt with its reply has ${longest} tokens, the model positions for ${maxPositions}: use shorter --lengths`,
     )
-  const probe = new KvProbe(model, { contextTokens: longest, window, chunkTokens, signal })
+  const probe = new KvProbe(model, { contextTokens: longest, window, chunkTokens, selectiveFrom, signal })
   const all: readonly KvTier[] = [0, ...tiers]
   const outcomes = all.map((tier) => ({
     tier: kvTiers[tier].name,
@@ -88,7 +92,7 @@ export async function kvFidelity(
     }
     onPrompt?.(i + 1, prompts.length)
   }
-  return { window, tiers: outcomes }
+  return { window, tiers: outcomes, selections: model.selections() }
 }
 
 /** Every question from the same text; `replies` are those in 16 bits, which the first call fills. */

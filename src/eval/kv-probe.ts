@@ -12,6 +12,8 @@ export interface ProbeOptions {
   window: number
   /** Rows of a step. */
   chunkTokens: number
+  /** Tokens of replies from this position on choose what they read; none does where left out. */
+  selectiveFrom?: number
   signal?: AbortSignal
 }
 
@@ -38,12 +40,19 @@ export class KvProbe {
     tier: KvTier,
     wanted: readonly number[],
     take: (logits: Float32Array, position: number) => void,
+    selectiveFrom?: number,
   ): Promise<void> {
     const { chunkTokens } = this.#options
     for (let first = from; first < from + ids.length; first += chunkTokens) {
       const end = Math.min(first + chunkTokens, from + ids.length)
       const here = wanted.filter((position) => position >= first && position < end)
-      const logits = await this.#step(ids.subarray(first - from, end - from), first, tier, here)
+      const logits = await this.#step(
+        ids.subarray(first - from, end - from),
+        first,
+        tier,
+        here,
+        selectiveFrom,
+      )
       const { vocab } = this.#model.config
       here.forEach((position, row) => take(logits.subarray(row * vocab, (row + 1) * vocab), position))
     }
@@ -58,10 +67,12 @@ export class KvProbe {
     stopIds: ReadonlySet<number>,
   ): Promise<number[]> {
     const reply: number[] = []
+    const { selectiveFrom = Infinity } = this.#options
+    const chooses = Math.max(selectiveFrom, from + ids.length)
     for (let next = ids, at = from; reply.length < most;) {
       const last = at + next.length - 1
       let best = 0
-      await this.run(next, at, tier, [last], (logits) => (best = largest(logits)))
+      await this.run(next, at, tier, [last], (logits) => (best = largest(logits)), chooses)
       if (stopIds.has(best)) break
       reply.push(best)
       at = last + 1
@@ -75,6 +86,7 @@ export class KvProbe {
     first: number,
     tier: KvTier,
     wanted: readonly number[],
+    selectiveFrom: number | undefined,
   ): Promise<Float32Array> {
     const contextTokens = first + ids.length
     const pages = Int32Array.from({ length: Math.ceil(contextTokens / pageTokens) }, (_, i) => i)
@@ -91,6 +103,7 @@ export class KvProbe {
           contextTokens,
           pages,
           tiers: Uint8Array.from(pages, (page) => (page === 0 ? 0 : tier)),
+          selectiveFrom,
         },
       ],
       logitRows: Int32Array.from(wanted, (position) => position - first),

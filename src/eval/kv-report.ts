@@ -71,7 +71,16 @@ export function fidelityTables({ tiers }: Fidelity): Table[] {
 }
 
 export function fidelityText(fidelity: Fidelity): string {
-  return fidelityTables(fidelity).map(tableText).join("\n\n")
+  return [...fidelityTables(fidelity).map(tableText), selectionText(fidelity)].filter(Boolean).join("\n\n")
+}
+
+/** What came of tokens that chose what they read; nothing where none did. */
+function selectionText({ selections: { scanned, fellBack, kept, tokens } }: Fidelity): string {
+  if (scanned === 0) return ""
+  const chosen = scanned - fellBack
+  const all = `Of ${scanned} choices of blocks to read, ${fellBack} would have kept too little: everything was read.`
+  if (chosen === 0) return all
+  return `${all} The others kept ${percent(kept / chosen)} in ${Math.round(tokens / chosen)} tokens.`
 }
 
 export function fidelityHtml(model: string, fidelity: Fidelity): string {
@@ -82,6 +91,7 @@ export function fidelityHtml(model: string, fidelity: Fidelity): string {
   }))
   return htmlPage(`${model}: keys and values in fewer bits`, [
     `<p>Beyond the last ${fidelity.window} tokens, and the first page, which stay in 16 bits.</p>`,
+    `<p>${selectionText(fidelity)}</p>`,
     ...fidelityTables(fidelity).map(tableHtml),
     titled("Median KL by position", lineChart(lines, { x: "position", y: "KL in nats" })),
     ...fidelity.tiers.map(({ tier, answers }) => titled(`Needles found at ${tier}`, needleMap(answers))),

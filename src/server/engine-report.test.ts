@@ -20,6 +20,7 @@ test("the engine tells what it keeps and what it did", async () => {
       kv: { tiers: { T0: 0, T1: 0, T2: 0, T3: 0 }, bytes: 0, savedBytes: 0 },
       tokens: { prefilled: 11, reused: 7, generated: 5 },
       experts: [[1, 2]],
+      attention: { scanned: 3, fellBack: 1, kept: 1.9, tokens: 4096 },
     },
   })
 })

@@ -29,7 +29,8 @@ export class LocalModel implements ServedModel {
 
   get status(): EngineStatus {
     const { engine, model } = this.#llm
-    return { ...engine.status, experts: model.expertVisits().map((layer) => [...layer]) }
+    const experts = model.expertVisits().map((layer) => [...layer])
+    return { ...engine.status, experts, attention: model.selections() }
   }
 
   chat(request: ChatRequest): AsyncIterable<ChatEvent> {

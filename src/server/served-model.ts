@@ -29,6 +29,11 @@ export interface EngineStatus {
   tokens: { prefilled: number; reused: number; generated: number }
   /** Tokens that each expert was given: [layers][experts]. */
   experts: number[][]
+  /**
+   * Queries that chose what they read, one for each layer and key/value head: how many tried, and how many then read
+   * everything; of the others, the sums of the least share kept of a head's attention and of tokens chosen.
+   */
+  attention: { scanned: number; fellBack: number; kept: number; tokens: number }
 }
 
 export interface ServedModel extends ChatModel {

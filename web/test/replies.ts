@@ -83,6 +83,7 @@ export class TalkingModel extends FakeModel {
       kv,
       tokens: { prefilled: 5120, reused: 9300, generated: this.#generated },
       experts: this.#experts,
+      attention: { scanned: 8800, fellBack: 120, kept: 8590, tokens: 21_000_000 },
     }
   }
 

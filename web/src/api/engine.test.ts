@@ -5,12 +5,13 @@ import type { EngineReport } from "./engine.ts"
 function report(atMs: number, generated: number): EngineReport {
   const kv = { tiers: { T0: 0, T1: 0, T2: 0, T3: 0 }, bytes: 0, savedBytes: 0 }
   const load = { running: 0, waiting: 0, usedPages: 0, pages: 1 }
+  const attention = { scanned: 0, fellBack: 0, kept: 0, tokens: 0 }
   const tokens = { prefilled: 0, reused: 0, generated }
   return {
     model: "m",
     state: "ready",
     atMs,
-    engine: { kv, load, tokens, experts: [], family: "hybrid", context: 1 },
+    engine: { kv, load, tokens, experts: [], attention, family: "hybrid", context: 1 },
   }
 }
 
