@@ -37,16 +37,19 @@ const [chunk, topicTokens, numTopics] = [512, 32, 64]
 const random = Random.seeded(1)
 /** Of variance 1, near enough to normal: the rotation mixes 128 of them. */
 const noise = () => (random.next() + random.next() + random.next() - 1.5) * 2
+/** Rows begin anywhere in it: drawing all of their values would take longer than the measurement. */
+const pool = Float32Array.from({ length: 1 << 20 }, noise)
 const vector = () => Float32Array.from({ length: headDim }, noise)
 const topics = Array.from({ length: kvHeads * numTopics }, vector)
 
 /** Rows of keys [tokens, columns] from a token on; which topic is whose is a function of its place. */
 function keysOf(first: number, tokens: number): Float32Array {
   const keys = new Float32Array(tokens * columns)
-  for (let at = 0; at < keys.length; at++) {
-    const head = Math.floor(at / headDim) % kvHeads
-    const topic = topicAt(first + Math.floor(at / columns))
-    keys[at] = 0.8 * topics[head * numTopics + topic][at % headDim] + noise()
+  for (let at = 0; at < keys.length; at += headDim) {
+    const head = (at / headDim) % kvHeads
+    const topic = topics[head * numTopics + topicAt(first + Math.floor(at / columns))]
+    const begin = Math.floor(random.next() * (pool.length - headDim))
+    for (let i = 0; i < headDim; i++) keys[at + i] = 0.8 * topic[i] + pool[begin + i]
   }
   return keys
 }
@@ -95,7 +98,7 @@ async function fill(from: number, to: number): Promise<void> {
     const tokens = Math.min(chunk, to - first)
     ops.begin(batchOf(first, tokens))
     const k = ops.tensor(keysOf(first, tokens), tokens, columns)
-    const v = ops.tensor(Float32Array.from({ length: tokens * columns }, noise), tokens, columns)
+    const v = ops.tensor(pool.subarray(0, tokens * columns), tokens, columns)
     for (let layer = 0; layer < layers; layer++) ops.storeKv(kv, layer, k, v)
     await ops.submit()
     const last = first + tokens - 1

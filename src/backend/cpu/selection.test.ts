@@ -166,7 +166,9 @@ describe.each([
     expect(expected.selections).toMatchObject({ scanned: asked * kvHeads, fellBack: 0 })
     const { kept, tokens: chosen } = expected.selections
     expect(kept / expected.selections.scanned).toBeGreaterThan(selection.enough)
-    expect(chosen / expected.selections.scanned).toBeGreaterThan(group === 1 ? selection.least : 1.5 * selection.least)
+    expect(chosen / expected.selections.scanned).toBeGreaterThan(
+      group === 1 ? selection.least : 1.5 * selection.least,
+    )
     expect(chosen / expected.selections.scanned).toBeLessThan(selection.most)
     const first = await onCpu(story)
     expect(first.selections).toEqual(expected.selections)
