@@ -64,10 +64,13 @@ inline VF roughPower(VF x) {
 }
 
 // Levels (scores in powers of two) of one page for `heads` queries, [heads][kPageTokens]; the largest of each as `top`.
-template <int words, int heads> void pageLevels(const ScanQueries& q, int first, const float* bases, const PartPlace& keys, float* levels, int32_t* top) {
+// Meanwhile what will be read of the next page is fetched: it lies elsewhere, where the processor does not look by itself.
+template <int words, int heads> void pageLevels(const ScanQueries& q, int first, const float* bases, const PartPlace& keys, const uint8_t* next, float* levels, int32_t* top) {
+  constexpr int bytes = 2 * words * 32 + 2 * kPageTokens + 2 * kPageTokens * words * 4;
   VF most[heads];
   for (int g = 0; g < heads; g++) most[g] = set1(-0x1p20f);
   for (int t = 0; t < kPageTokens; t += 16) {
+    for (int i = t * bytes / kPageTokens / 64 * 64; i < (t + 16) * bytes / kPageTokens; i += 64) prefetchFar(next + i);
     VI sums[heads];
     scanBlock<words, heads>(keys.planes[0] + t * words * 4, keys.planes[1] + t * words * 4, q.codes + first, sums);
     const VF scales = loadHalf(keys.scales + t);
@@ -86,7 +89,7 @@ template <int words, int heads> void pageLevels(const ScanQueries& q, int first,
   }
 }
 
-template <int words> void scanPage(const ScanQueries& q, const float* rotated, int group, const KvPage& page, float* masses, int32_t* tops) {
+template <int words> void scanPage(const ScanQueries& q, const float* rotated, int group, const KvPage& page, const uint8_t* next, float* masses, int32_t* tops) {
   constexpr int headDim = words * 32;
   const PartPlace keys = keyPlace(page.pieces, headDim);
   alignas(64) float levels[kMaxGroup * kPageTokens], sums[16];
@@ -97,9 +100,9 @@ template <int words> void scanPage(const ScanQueries& q, const float* rotated, i
     bases[g] = kLog2e * sumLanes(sum);
   }
   int first = 0;
-  for (; first + 8 <= group; first += 8) pageLevels<words, 8>(q, first, bases, keys, levels + first * kPageTokens, tops + first);
-  for (; first + 4 <= group; first += 4) pageLevels<words, 4>(q, first, bases, keys, levels + first * kPageTokens, tops + first);
-  for (; first < group; first++) pageLevels<words, 1>(q, first, bases, keys, levels + first * kPageTokens, tops + first);
+  for (; first + 8 <= group; first += 8) pageLevels<words, 8>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
+  for (; first + 4 <= group; first += 4) pageLevels<words, 4>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
+  for (; first < group; first++) pageLevels<words, 1>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
   VF waiting[16];
   for (int i = 0; i < 16; i++) waiting[i] = zero();
   for (int g = 0; g < group; g++) {
@@ -112,18 +115,12 @@ template <int words> void scanPage(const ScanQueries& q, const float* rotated, i
   }
 }
 
-// The next page lies elsewhere, where the processor does not look by itself.
-inline void prefetchKeys(const KvPage& page, int headDim) {
-  const int bytes = 2 * headDim + 2 * kPageTokens + 2 * kPageTokens * headDim / 8;
-  for (int i = 0; i < bytes; i += 64) prefetchFar(page.pieces[0] + i);
-}
-
 void scan(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops) {
   for (int p = 0; p < count; p++, masses += group * kPageBlocks, tops += group) {
-    if (p + 1 < count) prefetchKeys(pages[p + 1], headDim);
-    if (headDim == 32) scanPage<1>(*q, rotated, group, pages[p], masses, tops);
-    else if (headDim == 64) scanPage<2>(*q, rotated, group, pages[p], masses, tops);
-    else scanPage<4>(*q, rotated, group, pages[p], masses, tops);
+    const uint8_t* next = pages[p + 1 < count ? p + 1 : p].pieces[0];
+    if (headDim == 32) scanPage<1>(*q, rotated, group, pages[p], next, masses, tops);
+    else if (headDim == 64) scanPage<2>(*q, rotated, group, pages[p], next, masses, tops);
+    else scanPage<4>(*q, rotated, group, pages[p], next, masses, tops);
   }
 }
 
