@@ -93,12 +93,26 @@ function batchOf(
   }
 }
 
+/** With a sequence of one token behind, which has this page. */
+function withAnother(batch: Batch, page: number): Batch {
+  const numTokens = batch.ids.length
+  const another = { firstRow: numTokens, numTokens: 1, contextTokens: 1, pages: Int32Array.of(page) }
+  return {
+    ...batch,
+    ids: Int32Array.of(...batch.ids, 0),
+    positions: Int32Array.of(...batch.positions, 0),
+    slots: Int32Array.of(...batch.slots, page * pageTokens),
+    sequences: [...batch.sequences, another],
+  }
+}
+
 interface Asking {
   tierOf?: (page: number) => KvTier
   attention?: Attention
   selectiveFrom?: number
   /** Rows of a step of the asked tokens. */
   chunk?: number
+  company?: "alone" | "with another"
 }
 
 const tiered = (page: number): KvTier => (page % 30 === 0 ? 0 : ((1 + (page % 3)) as KvTier)) // 1 to 3
@@ -107,14 +121,25 @@ const tiered = (page: number): KvTier => (page % 30 === 0 ? 0 : ((1 + (page % 3)
 async function ask(
   ops: Backend,
   story: Story,
-  { tierOf = tiered, attention = "selective", selectiveFrom = 0, chunk = asked }: Asking = {},
+  {
+    tierOf = tiered,
+    attention = "selective",
+    selectiveFrom = 0,
+    chunk = asked,
+    company = "alone",
+  }: Asking = {},
 ): Promise<{ sums: Float32Array; selections: Selections }> {
   const { headDim, group, q, k, v } = story
   const kv = ops.kvCache({ layers: 1, pages: Math.ceil(tokens / pageTokens) + 1, kvHeads, headDim, window })
-  const rows = (x: Float32Array, first: number, numTokens: number, columns: number) =>
-    ops.tensor(x.slice(first * columns, (first + numTokens) * columns), numTokens, columns)
-  const store = (first: number, numTokens: number) => {
-    const [keys, values] = [k, v].map((x) => rows(x, first, numTokens, kvHeads * headDim))
+  // The other sequence's rows are zeros.
+  const rows = (x: Float32Array, first: number, numTokens: number, columns: number, others = 0) => {
+    const values = new Float32Array((numTokens + others) * columns)
+    values.set(x.subarray(first * columns, (first + numTokens) * columns))
+    return ops.tensor(values, numTokens + others, columns)
+  }
+  const others = company === "alone" ? 0 : 1
+  const store = (first: number, numTokens: number, others = 0) => {
+    const [keys, values] = [k, v].map((x) => rows(x, first, numTokens, kvHeads * headDim, others))
     ops.storeKv(kv, 0, keys, values)
   }
   ops.begin(batchOf(0, tokens - asked, tierOf))
@@ -122,12 +147,13 @@ async function ask(
   await ops.submit()
   const sums: number[] = []
   for (let first = tokens - asked; first < tokens; first += chunk) {
-    ops.begin(batchOf(first, chunk, tierOf, selectiveFrom))
-    store(first, chunk)
-    const queries = rows(q, first - (tokens - asked), chunk, kvHeads * group * headDim)
+    const batch = batchOf(first, chunk, tierOf, selectiveFrom)
+    ops.begin(others > 0 ? withAnother(batch, kv.shape.pages - 1) : batch)
+    store(first, chunk, others)
+    const queries = rows(q, first - (tokens - asked), chunk, kvHeads * group * headDim, others)
     const sum = ops.attend(queries, kv, 0, attention)
     await ops.submit()
-    sums.push(...ops.read(sum))
+    sums.push(...ops.read(sum).subarray(0, chunk * queries.columns))
   }
   return { sums: Float32Array.from(sums), selections: ops.selections(kv) }
 }
@@ -200,6 +226,12 @@ describe("queries that choose", () => {
     expect(together.selections.scanned).toBe(kvHeads)
     expect(apart.selections).toEqual(together.selections)
     expect(firstDifference(apart.sums, together.sums)).toBe(-1)
+  })
+
+  test("give the same bits beside another sequence", async () => {
+    const [alone, beside] = [await onCpu(story), await onCpu(story, { company: "with another" })]
+    expect(beside.selections).toEqual(alone.selections)
+    expect(firstDifference(beside.sums, alone.sums)).toBe(-1)
   })
 
   test("do not where an op or a sequence lets none, or few pages are codes", async () => {
