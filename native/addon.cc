@@ -7,6 +7,7 @@
 #include "engine.h"
 #include "format.h"
 #include "train_addon.h"
+#include "train_kernels.h"
 
 namespace {
 
@@ -85,15 +86,15 @@ napi_value sets(napi_env env, napi_callback_info) {
   return result;
 }
 
-// create(threads, isa: "" for the best) -> engine
+// create(threads, isa: "" for the best, prefill: "exact" or "fast") -> engine
 napi_value create(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   const int threads = a.integer();
-  const std::string isa = a.text();
-  if (!a.ok || threads < 1 || threads > 512) return fail(env, "create: bad arguments");
+  const std::string isa = a.text(), prefill = a.text();
+  if (!a.ok || threads < 1 || threads > 512 || (prefill != "exact" && prefill != "fast")) return fail(env, "create: bad arguments");
   const Kernels* kernels = kernelsFor(isa.c_str());
   if (!kernels) return fail(env, "this CPU has no " + isa + "; it has: " + kernelNames());
-  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels), {}, false};
+  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels, prefill == "fast" ? fastestProducts(kernels->name) : nullptr), {}, false};
   napi_value result;
   napi_create_external(env, handle, [](napi_env, void* p, void*) {
     auto* h = static_cast<Handle*>(p);

@@ -4,12 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include "attention.h"
 #include "format.h"
+#include "prefill.h"
 
 namespace {
 
-int ceilDiv(int a, int b) { return (a + b - 1) / b; }
-int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 
 // From this many rows on, one call takes few panels, so that its results stay in the cache.
@@ -32,12 +32,6 @@ struct ExpertMemory {
     bytes = alignUp(out + pairs * columns * 4);
   }
 };
-
-// Pages of a sequence that an attention row reads by itself, before its parts are joined.
-constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
-
-int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
-int64_t gatheredBytes(int group, int headDim) { return alignUp(sizeof(Gathered)) + queryBytes(group, headDim); }
 
 struct Run {
   Engine& e;
@@ -234,6 +228,8 @@ struct Run {
   // those are too few, each span is a task.
   void attend(const int32_t* a) {
     const KvCache& kv = *e.caches[a[2]];
+    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads());
+    if (!blocks.empty()) return attendBlocks(kv, a, blocks);
     const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
     if (spans == 0)
       return pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
@@ -257,6 +253,19 @@ struct Run {
     });
   }
 
+  // Tasks are (key/value head, block).
+  void attendBlocks(const KvCache& kv, const int32_t* a, const std::vector<RowBlock>& blocks) {
+    const int n = static_cast<int>(blocks.size());
+    pool.run(kv.kvHeads * n, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
+        const RowBlock& block = blocks[i % n];
+        if (block.rows >= kFewestBlockRows) attendBlock(e, step, a, block, i / n, scratch(thread));
+        else
+          for (int r = 0; r < block.rows; r++) attendWhole(kv, a, attendRow(kv, i / n, block.first + r), thread);
+      }
+    });
+  }
+
   void attendWhole(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
     const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
     const float* q = loadQueries(kv, a, row, thread);
@@ -270,23 +279,11 @@ struct Run {
     finishRow(kv, a, row, all);
   }
 
-  // A Gathered at the beginning of memory, its sums behind it.
-  static Gathered* placed(uint8_t* memory) {
-    auto* gathered = reinterpret_cast<Gathered*>(memory);
-    gathered->sums = reinterpret_cast<float*>(memory + alignUp(sizeof(Gathered)));
-    return gathered;
-  }
-
   // The row's scaled queries of one key/value head; rotated ones behind them where it reads codes.
   const float* loadQueries(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
     const int width = step.columns[a[1]] / kv.kvHeads;
     float* q = reinterpret_cast<float*>(scratch(thread));
-    const float* from = this->row(a[1], row.row) + row.head * width;
-    const float scale = 1.0f / std::sqrt(static_cast<float>(kv.headDim));
-    for (int i = 0; i < width; i++) q[i] = from[i] * scale;
-    if (row.coded == 0) return q;
-    memcpy(q + width, q, static_cast<size_t>(width) * 4);
-    for (int i = 0; i < width; i += kv.headDim) k.rotate(q + width + i, kv.headDim);
+    scaleQueries(k, this->row(a[1], row.row) + row.head * width, width / kv.headDim, kv.headDim, row.coded > 0, q);
     return q;
   }
 
@@ -295,10 +292,8 @@ struct Run {
     auto* pages = reinterpret_cast<KvPage*>(scratch(thread) + queryBytes(group, kv.headDim) + 2 * gatheredBytes(group, kv.headDim));
     const int tokens = std::min(kSpanTokens, row.context - span * kSpanTokens);
     for (int i = 0; i < ceilDiv(tokens, kPageTokens); i++) {
-      const int p = span * kSpanPages + i, at = row.sequence->pagesFrom + p, page = step.pages[at];
-      pages[i] = {kv.keys(page, layer, row.head), kv.values(page, layer, row.head), {}, p < row.coded ? step.tiers[at] : 0};
-      if (pages[i].tier != 0)
-        for (int j = 0; j < kPieces; j++) pages[i].pieces[j] = kv.piece(j, page, layer, row.head);
+      const int p = span * kSpanPages + i, at = row.sequence->pagesFrom + p;
+      pages[i] = kv.part(step.pages[at], layer, row.head, p < row.coded ? step.tiers[at] : 0);
     }
     k.attend(q, group, kv.headDim, pages, tokens, out);
   }
@@ -502,6 +497,7 @@ bool Engine::reserve(const Step& step) {
       const int rows = step.rows[a[1]], group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
       const int64_t each = gatheredBytes(group, kv.headDim);
       attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kSpanPages * sizeof(KvPage)));
+      attention = std::max(attention, rowBlockBytes(group, kv.headDim));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
     }
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);

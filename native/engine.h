@@ -54,6 +54,13 @@ struct KvCache {
   // The number of a sequence's first pages that the window of a query at this position does not touch.
   int pagesBehind(int position) const { return position + 1 < window ? 0 : (position + 1 - window) / kPageTokens; }
 
+  // One head's part, by a tier.
+  KvPage part(int page, int layer, int head, int tier) const {
+    KvPage part{keys(page, layer, head), values(page, layer, head), {}, tier};
+    for (int i = 0; tier != 0 && i < kPieces; i++) part.pieces[i] = piece(i, page, layer, head);
+    return part;
+  }
+
   bool reserveCodes() {
     for (int i = 0; i < kPieces; i++)
       if (!codes[i].data() && !codes[i].allocate(pieceBytes(i) * pages)) return false;
@@ -97,7 +104,7 @@ struct Step {
 
 class Engine {
  public:
-  Engine(int threads, const Kernels* k) : kernels(k), pool(threads) {}
+  Engine(int threads, const Kernels* k, const GemmKernels* fastPrefill) : kernels(k), products(fastPrefill), pool(threads) {}
 
   // Takes the memory that `step` needs; false when there is none. Before the step is posted to the pool.
   bool reserve(const Step& step);
@@ -109,6 +116,7 @@ class Engine {
   double readBandwidth();
 
   const Kernels* const kernels;
+  const GemmKernels* const products;  // of attention in blocks of rows; nullptr where it has the bits of single rows
   std::vector<std::unique_ptr<MappedFile>> files;
   std::vector<Weight> weights;
   std::vector<std::vector<float>> vectors;  // weights that are in no file

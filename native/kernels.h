@@ -3,6 +3,7 @@
 // order of operations, fused multiply-adds only where written.
 #pragma once
 #include <cstdint>
+#include "gemm.h"
 
 // Activations of 256 columns, int8 in groups of 32. Sums start from what turns unsigned codes into signed ones.
 struct alignas(64) ActBlock {
@@ -64,6 +65,14 @@ struct Kernels {
   // One row of `group` query heads, already scaled, over `context` tokens; q is [2: plain, rotated][group][headDim], the
   // latter only where a page has codes. All of a page of codes is in the context.
   void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out);
+  // A page for many rows, keys then values: as floats in panels; or, of codes, their levels. What `attendPage` reads.
+  void (*unpackPage)(const KvPage& page, int headDim, float* out);
+  // One row over one more page, `count` tokens of it: the bits that `attend` gives. q is in the page's space.
+  void (*attendPage)(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out);
+  // The same two with factors packed for products, of which q is a left one. Tokens from `count` on become zeros.
+  void (*packPage)(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out);
+  void (*attendPacked)(const GemmKernels& products, const float* q, int group, int headDim, const KvPage& page, const float* packed,
+                       int count, Gathered* out);
   // into += from, which comes after it.
   void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
   // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.

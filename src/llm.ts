@@ -1,7 +1,7 @@
 // The spine: the whole path of one reply, and the only file that knows every room. Loads a model, picks the backend,
 // and walks each request down (render, encode, schedule, forward) and up again (sample, decode, parse).
 
-import type { Backend } from "./backend/backend.ts"
+import type { Backend, PrefillMode } from "./backend/backend.ts"
 import { pageTokens } from "./backend/backend.ts"
 import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
@@ -43,6 +43,8 @@ export interface LoadOptions extends PrepareOptions {
   kv?: "auto" | "f16" | "T1" | "T2" | "T3"
   /** Most bytes for keys and values; what the weights leave where left out. */
   kvBudget?: number
+  /** How attention reads prompts: `exact` where left out; `fast` may round, and then how a prompt was cut can show. */
+  prefillMode?: PrefillMode
 }
 
 export interface GenerateRequest {
@@ -235,12 +237,12 @@ function explained(finish: Finish, thought: ThoughtState, stopString: string | u
 
 /** The native backend; where there is none, and none was asked for, the reference. */
 export async function openBackend(
-  options: Pick<LoadOptions, "backend" | "threads" | "onNotice">,
+  options: Pick<LoadOptions, "backend" | "threads" | "prefillMode" | "onNotice">,
 ): Promise<Backend> {
-  const { backend = "auto", threads, onNotice } = options
+  const { backend = "auto", threads, prefillMode, onNotice } = options
   if (backend === "cpu" || (backend === "auto" && (await hasAddon(onNotice)))) {
     const { loadCpuBackend } = await import("./backend/cpu/cpu.ts")
-    return loadCpuBackend({ threads })
+    return loadCpuBackend({ threads, prefillMode })
   }
   const { ReferenceBackend } = await import("./backend/reference/reference.ts")
   return new ReferenceBackend()

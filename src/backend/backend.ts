@@ -70,6 +70,12 @@ export function kvPageBytes(tier: KvTier, headDim: number): number {
   return tier === 0 ? planes : planes + 2 * 2 * headDim + 3 * 2 * pageTokens
 }
 
+/**
+ * How attention reads many rows of a prompt: with the bits that each row would have alone, or by blocked products whose
+ * rounding the processor chooses, as it is fastest. Only the cpu backend has the second.
+ */
+export type PrefillMode = "exact" | "fast"
+
 export interface KvCache {
   readonly id: number
   readonly shape: KvShape

@@ -11,6 +11,7 @@ import type {
   Experts,
   KvCache,
   KvShape,
+  PrefillMode,
   Rope,
   Routing,
   Tensor,
@@ -41,6 +42,8 @@ export interface CpuOptions {
   threads?: number
   /** Forces one instruction set; the environment variable A3B_ISA does the same. The best one where left out. */
   isa?: string
+  /** `exact` where left out. */
+  prefillMode?: PrefillMode
 }
 
 /** Most outputs of one linear op. */
@@ -54,9 +57,10 @@ export function loadCpuBackend(options: CpuOptions = {}): CpuBackend {
   if (!Number.isInteger(threads) || threads < 1 || threads > 512)
     throw new UserError("bad-argument", `threads is ${threads}; it must be a whole number from 1 to 512`)
   const addon = loadAddon()
+  const { prefillMode = "exact" } = options
   const isa = options.isa ?? process.env.A3B_ISA ?? ""
   try {
-    return new CpuBackend(addon, addon.create(threads, isa), threads)
+    return new CpuBackend(addon, addon.create(threads, isa, prefillMode), threads)
   } catch (error) {
     throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }

@@ -3,6 +3,7 @@
 
 import { createRequire } from "node:module"
 import { UserError, messageOf } from "../../util/errors.ts"
+import type { PrefillMode } from "../backend.ts"
 
 /** An engine inside the addon. */
 export type NativeEngine = object & { readonly engine: unique symbol }
@@ -10,7 +11,7 @@ export type NativeEngine = object & { readonly engine: unique symbol }
 /** native/addon.cc, one to one. */
 export interface Addon {
   sets(): string
-  create(threads: number, isa: string): NativeEngine
+  create(threads: number, isa: string, prefill: PrefillMode): NativeEngine
   isa(engine: NativeEngine): string
   mapFile(engine: NativeEngine, path: string): number
   weight(

@@ -1,0 +1,32 @@
+// What attention row by row (engine.cc) and in blocks of rows (prefill.cc) have in common.
+#pragma once
+#include <cmath>
+#include <cstring>
+#include "kernels.h"
+#include "memory.h"
+
+inline int ceilDiv(int a, int b) { return (a + b - 1) / b; }
+inline int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
+
+// Pages of a sequence that an attention row reads by itself, before its parts are joined.
+constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
+
+inline int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
+inline int64_t gatheredBytes(int group, int headDim) { return alignUp(sizeof(Gathered)) + queryBytes(group, headDim); }
+
+// A Gathered at the beginning of memory, its sums behind it.
+inline Gathered* placed(uint8_t* memory) {
+  auto* gathered = reinterpret_cast<Gathered*>(memory);
+  gathered->sums = reinterpret_cast<float*>(memory + alignUp(sizeof(Gathered)));
+  return gathered;
+}
+
+// A row's queries [group][headDim], scaled; where it reads codes, rotated ones behind them.
+inline void scaleQueries(const Kernels& k, const float* from, int group, int headDim, bool coded, float* q) {
+  const int width = group * headDim;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(headDim));
+  for (int i = 0; i < width; i++) q[i] = from[i] * scale;
+  if (!coded) return;
+  memcpy(q + width, q, static_cast<size_t>(width) * 4);
+  for (int i = 0; i < width; i += headDim) k.rotate(q + width + i, headDim);
+}
