@@ -2,6 +2,7 @@
 
 import { Argument, InvalidArgumentError, Option } from "commander"
 import type { Command } from "commander"
+import type { PrefillMode } from "../backend/backend.ts"
 import { quants } from "../weights/pack-plan.ts"
 import type { Quant } from "../weights/pack-plan.ts"
 
@@ -76,6 +77,21 @@ export function addKvOptions(command: Command): Command {
       "most memory for keys and values, such as 6G; what is left where left out",
       memorySize,
     )
+}
+
+export interface PrefillOptions {
+  prefillMode: PrefillMode
+}
+
+export function addPrefillOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      "--prefill-mode <mode>",
+      "attention over prompts: the same bits however they are cut, or faster",
+    )
+      .choices(["exact", "fast"])
+      .default("exact"),
+  )
 }
 
 /** `512M`, `6G`: powers of 1,024. */

@@ -15,15 +15,16 @@ import {
   addContextOption,
   addKvOptions,
   addModelOptions,
+  addPrefillOption,
   decimal,
   modelArgument,
   wholeNumber,
 } from "./options.ts"
-import type { KvOptions, ModelOptions } from "./options.ts"
+import type { KvOptions, ModelOptions, PrefillOptions } from "./options.ts"
 import { note, print } from "./output.ts"
 import { count } from "./units.ts"
 
-interface ServeCommandOptions extends ModelOptions, KvOptions {
+interface ServeCommandOptions extends ModelOptions, KvOptions, PrefillOptions {
   context?: number
   host: string
   port: number
@@ -42,7 +43,7 @@ const collect = (one: string, all: string[]) => [...all, one]
 
 export function define(command: Command): void {
   command.addArgument(modelArgument().argOptional())
-  addModelOptions(addKvOptions(addContextOption(command)))
+  addPrefillOption(addModelOptions(addKvOptions(addContextOption(command))))
     .option("--host <address>", "address to listen on; only this machine reaches the default", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for a free one", wholeNumber(0, 65_535), 8080)
     .option("--api-key-file <file>", "let in only who has a key of this file; see a3b key")
