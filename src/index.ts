@@ -71,6 +71,7 @@ export type {
   KvCache,
   KvShape,
   KvTier,
+  PrefillMode,
   Rope,
   Routing,
   Tensor,
