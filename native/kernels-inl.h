@@ -5,6 +5,7 @@
 #include "format.h"
 #include "kernels.h"
 #include "kv-inl.h"
+#include "largest-inl.h"
 
 namespace {
 
@@ -420,7 +421,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 }
 
 constexpr Kernels tableOf(const char* name) {
-  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, merge, finish, siluMultiply, addWeighted, readAll};
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll};
 }
 
 }  // namespace
