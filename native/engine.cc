@@ -33,6 +33,9 @@ struct ExpertMemory {
   }
 };
 
+// Parts of a row in which its largest values are looked for.
+constexpr int kRowParts = 4;
+
 struct Run {
   Engine& e;
   const Step& step;
@@ -451,6 +454,25 @@ struct Run {
     for (int r = 0; r < step.rows[a[0]]; r++) memcpy(row(a[0], r), row(a[1], step.logitRows[r]), static_cast<size_t>(step.columns[a[0]]) * 4);
   }
 
+  // Rows in parts, so that one row is work for all threads; joined in their order, so that the bits do not tell.
+  void largest(const int32_t* a) {
+    const int rows = step.rows[a[1]], size = a[2], n = a[3], part = ceilDiv(size, kRowParts);
+    auto* found = reinterpret_cast<Largest*>(e.expertRows.data());
+    pool.run(rows * kRowParts, 1, [&](int first, int last, int) {
+      for (int i = first; i < last; i++) {
+        const int from = std::min(i % kRowParts * part, size);
+        k.largest(row(a[1], i / kRowParts), from, std::min(from + part, size), n, &found[i]);
+      }
+    });
+    for (int r = 0; r < rows; r++) {
+      Largest* all = &found[r * kRowParts];
+      for (int i = 1; i < kRowParts; i++) k.joinLargest(all, all + i, n);
+      float* out = row(a[0], r);
+      for (int i = 0; i < n; i++) out[i] = static_cast<float>(all->ids[i]), out[n + i] = all->values[i];
+      if (!all->finite) out[0] = -1;
+    }
+  }
+
   void op(const int32_t* words) {
     const int32_t* a = words + 1;
     switch (words[0]) {
@@ -463,6 +485,7 @@ struct Run {
       case kRoute: return route(a);
       case kAddExperts: return step.rows[a[0]] == 1 ? tryFetch(a) : addExperts(a);
       case kPickRows: return pickRows(a);
+      case kLargest: return largest(a);
     }
   }
 };
@@ -501,6 +524,7 @@ bool Engine::reserve(const Step& step) {
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
     }
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
+    if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
       if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));

@@ -87,6 +87,7 @@ enum Op : int {
   kRoute,       // out ([rows, 2 topK]: experts as integers, weights), x, router, topK, normalise
   kAddExperts,  // y, x, routing, topK, gate, up, down
   kPickRows,    // out, x
+  kLargest,     // out ([rows, 2 k]: indices as floats, values), x, columns that count, k
   kOps
 };
 constexpr int kOpWords = 12;

@@ -5,6 +5,7 @@
 #include "format.h"
 #include "kernels.h"
 #include "kv-inl.h"
+#include "largest-inl.h"
 #include "prefill-inl.h"
 #include "softmax-inl.h"
 
@@ -404,7 +405,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 
 constexpr Kernels tableOf(const char* name) {
   return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, unpackPage, attendPage, packPage,
-          attendPacked, merge, finish, siluMultiply, addWeighted, readAll};
+          attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll};
 }
 
 }  // namespace

@@ -37,6 +37,14 @@ struct Gathered {
 };
 constexpr int kMaxTopK = 64;
 
+// The largest values of a part of a row, best first, the lower index first where they tie.
+constexpr int kMaxLargest = 64;
+struct Largest {
+  int32_t count, finite;  // finite: 1 unless the part has an infinity or a NaN
+  int32_t ids[kMaxLargest];
+  float values[kMaxLargest];
+};
+
 // How a product of few rows fetches weights ahead: every line, 2 KB before its load; or the head of every page, two
 // pages before, and the rest is left to the processor, which follows a stream within a page but not into the next.
 enum class Fetch { kLines, kPageHeads };
@@ -81,6 +89,10 @@ struct Kernels {
   void (*siluMultiply)(float* gate, const float* up, int n);
   // y += sum over i of weight[i] * x[i]
   void (*addWeighted)(float* y, const float* const* x, const float* weight, int count, int n);
+  // The k largest of x[first, last), named by their index in x.
+  void (*largest)(const float* x, int first, int last, int k, Largest* out);
+  // into = the k largest of both; from is the part of the row right behind it.
+  void (*joinLargest)(Largest* into, const Largest* from, int k);
   // Sums 64-byte words, widest loads: the read bandwidth probe.
   uint64_t (*readAll)(const uint8_t* p, int64_t bytes);
 };

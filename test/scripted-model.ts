@@ -41,6 +41,11 @@ export class ScriptedModel implements BatchModel {
     return { id: 0, rows: batch.logitRows.length, columns: this.config.vocab }
   }
 
+  /** What was read, in order. */
+  readonly reads: ("whole" | "largest")[] = []
+  /** Columns that `largest` looks at. */
+  #size = 0
+
   /** What `trimKv` was told, e.g. `3: 1`. */
   readonly trims: string[] = []
 
@@ -56,11 +61,29 @@ export class ScriptedModel implements BatchModel {
       if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
       this.#run(batch)
     },
-    read: (x: Tensor, out?: Float32Array): Float32Array => {
-      expect(out?.length).toBe(x.rows * x.columns)
-      out?.set(this.#logits)
-      return out as Float32Array
+    largest: (x: Tensor, size: number, k: number): Tensor => {
+      this.#size = size
+      return { id: 1, rows: x.rows, columns: 2 * k }
     },
+    read: (x: Tensor, out = new Float32Array(x.rows * x.columns)): Float32Array => {
+      expect(out.length).toBe(x.rows * x.columns)
+      out.set(x.id === 0 ? this.#logits : this.#largest(x))
+      this.reads.push(x.id === 0 ? "whole" : "largest")
+      return out
+    },
+  }
+
+  #largest({ rows, columns }: Tensor): Float32Array {
+    const { vocab } = this.config
+    return Float32Array.from(
+      Array.from({ length: rows }, (_, row) => {
+        const logits = this.#logits.subarray(row * vocab, row * vocab + this.#size)
+        const ids = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, columns / 2)
+        return logits.every(Number.isFinite)
+          ? [...ids, ...ids.map((id) => logits[id])]
+          : new Array<number>(columns).fill(-1)
+      }).flat(),
+    )
   }
 
   #run(batch: Batch): void {

@@ -38,6 +38,9 @@ export interface KvShape {
 
 export const pageTokens = 128
 
+/** Most values of a row that `largest` finds. */
+export const maxLargest = 64
+
 /** Tokens up to a query, its own among them, that it reads in 16 bits whatever the tiers of their pages. */
 export const kvWindow = 1024
 
@@ -175,6 +178,12 @@ export interface Backend {
   visits(gate: Weight): Float64Array
   /** The batch's logitRows of x. */
   pickRows(x: Tensor): Tensor
+  /**
+   * Of each row's first `size` columns the k largest, best first, the lower column first where they tie: [rows, 2 k],
+   * their columns and then their values. The first column is -1 where one of the `size` values is not finite. k is at
+   * most maxLargest.
+   */
+  largest(x: Tensor, size: number, k: number): Tensor
 
   /** Runs the recorded ops off the event loop; rejects with code `cancelled` within 100 ms of an abort. */
   submit(signal?: AbortSignal): Promise<void>

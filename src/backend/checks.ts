@@ -2,7 +2,7 @@
 // the contract in backend.ts implies. A failure here is a bug of the caller. Knows handles; never values.
 
 import { assert } from "../util/errors.ts"
-import { kvTiers, pageTokens } from "./backend.ts"
+import { kvTiers, maxLargest, pageTokens } from "./backend.ts"
 import type { Batch, Experts, KvCache, Rope, Routing, Tensor, Weight } from "./backend.ts"
 
 export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batch): void {
@@ -89,6 +89,11 @@ export function checkExperts(y: Tensor, x: Tensor, routing: Routing, { gate, up,
 
 export function checkPickRows(x: Tensor, { ids }: Batch): void {
   assert(x.rows === ids.length, `${x.rows} rows for ${ids.length} tokens`)
+}
+
+export function checkLargest(x: Tensor, size: number, k: number): void {
+  assert(size >= 1 && size <= x.columns, `the first ${size} of ${x.columns} columns`)
+  assert(k >= 1 && k <= Math.min(maxLargest, size), `the ${k} largest of ${size}, at most ${maxLargest}`)
 }
 
 function checkLayer({ shape }: KvCache, layer: number): void {

@@ -7,6 +7,7 @@ import type { KvUsage } from "../types.ts"
 import { assert, messageOf, UserError } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
 import { Generation } from "./generation.ts"
+import { LogitRows } from "./logit-rows.ts"
 import { Sampler } from "./sampler.ts"
 import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
@@ -18,7 +19,7 @@ import type { KvPolicy } from "./tiers.ts"
 /** What the engine asks of a model: batches to logits over one KV cache. */
 export interface BatchModel {
   readonly config: { readonly vocab: number }
-  readonly backend: Pick<Backend, "submit" | "read" | "trimKv">
+  readonly backend: Pick<Backend, "submit" | "read" | "trimKv" | "largest">
   kvCache(pages: number, window: number): KvCache
   /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
   forward(batch: Batch): Tensor
@@ -49,8 +50,7 @@ export class Engine {
   readonly #scheduler: Scheduler
   readonly #tiers: Tiers
   readonly #sampler: Sampler
-  /** [rows, vocab] of the latest step. */
-  #logits = new Float32Array(0)
+  readonly #rows: LogitRows
   /** Logits asked for at every position, by sequence. */
   readonly #collected = new Map<Sequence, Float32Array[]>()
   #abort = new AbortController()
@@ -74,6 +74,7 @@ export class Engine {
       trim: (page, keep) => model.backend.trimKv(cache, page, keep),
     })
     this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
+    this.#rows = new LogitRows(model.backend, tokenizerSize)
     this.#sampler = new Sampler(tokenizerSize)
   }
 
@@ -147,10 +148,11 @@ export class Engine {
     try {
       const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
+      this.#rows.record(logits, this.#scheduler.running)
       const start = performance.now()
       await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
       this.#scheduler.took(performance.now() - start)
-      this.#sample(logits) // logits -> ids
+      this.#sample() // logits -> ids
     } catch (error) {
       this.#interrupted(error)
     }
@@ -166,9 +168,7 @@ export class Engine {
   }
 
   /** Appends the next id of each sequence whose last token was in the batch. */
-  #sample(logits: Tensor): void {
-    const { vocab } = this.#model.config
-    const values = this.#read(logits)
+  #sample(): void {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
@@ -179,25 +179,18 @@ export class Engine {
       sequence.numComputed += sequence.numScheduled
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)
-        this.#advance(sequence, position, values.subarray(row * vocab, (row + 1) * vocab))
+        this.#advance(sequence, position, row)
       }
     }
   }
 
-  #read(logits: Tensor): Float32Array {
-    const size = logits.rows * logits.columns
-    if (this.#logits.length < size) this.#logits = new Float32Array(size)
-    const values = this.#logits.subarray(0, size)
-    return size > 0 ? this.#model.backend.read(logits, values) : values
-  }
-
   /** The logits after `position`: the next id, or the ids that end a thought in its place. */
-  #advance(sequence: Sequence, position: number, logits: Float32Array): void {
+  #advance(sequence: Sequence, position: number, row: number): void {
     const { thought } = sequence
     const collected = this.#collected.get(sequence)
     if (collected) {
       // By position: a sequence that was set back comes by here again.
-      collected[position] = logits.slice()
+      collected[position] = this.#rows.whole(row).slice()
       return
     }
     const stopIds = thought?.takeStopIds()
@@ -207,7 +200,7 @@ export class Engine {
       return
     }
     try {
-      sequence.append(this.#draw(sequence, logits))
+      sequence.append(this.#draw(sequence, row))
       this.#numGenerated++
     } catch (error) {
       sequence.fail(asError(error))
@@ -215,12 +208,15 @@ export class Engine {
   }
 
   /** The next id, by the logits as the sequence's options change them. */
-  #draw(sequence: Sequence, logits: Float32Array): number {
-    const { thought, adjustments, constrained, logprobs } = sequence
+  #draw(sequence: Sequence, row: number): number {
+    const { thought, adjustments, constrained, logprobs, sampling, random } = sequence
+    const largest = this.#rows.largest(row, sequence)
+    if (largest) return this.#sampler.sampleLargest(largest.ids, largest.logits, sampling, random)
+    const logits = this.#rows.whole(row)
     logprobs?.keep(logits)
     adjustments?.apply(logits)
     constrained?.apply(logits, thought)
-    const id = this.#sampler.sample(logits, sequence.sampling, sequence.random)
+    const id = this.#sampler.sample(logits, sampling, random)
     constrained?.accept(id, thought)
     logprobs?.drawn(sequence.numTokens, id)
     return id

@@ -18,19 +18,7 @@ import type {
   Weight,
 } from "../backend.ts"
 import { kvWindow, pageTokens } from "../backend.ts"
-import {
-  checkAddLinear,
-  checkAttend,
-  checkBatch,
-  checkEmbed,
-  checkExperts,
-  checkInput,
-  checkNorm,
-  checkNormRope,
-  checkPickRows,
-  checkRoute,
-  checkStoreKv,
-} from "../checks.ts"
+import * as check from "../checks.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
@@ -123,7 +111,7 @@ export class CpuBackend implements Backend {
   }
 
   begin(batch: Batch): void {
-    checkBatch(batch)
+    check.checkBatch(batch)
     this.#plan = new Plan()
     this.#batch = batch
     this.#inputs = []
@@ -159,12 +147,12 @@ export class CpuBackend implements Backend {
 
   embed(table: Weight): Tensor {
     const batch = this.#recorded()
-    checkEmbed(table, batch)
+    check.checkEmbed(table, batch)
     return this.#make("embed", batch.ids.length, table.columns, [], table.id)
   }
 
   rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor {
-    checkNorm(x, weight)
+    check.checkNorm(x, weight)
     this.#weights.checkVector(weight)
     return this.#make("rmsNorm", x.rows, x.columns, [x], x.id, weight.id, bitsOf(epsilon))
   }
@@ -177,7 +165,7 @@ export class CpuBackend implements Backend {
     assert(weights.length > 0 && weights.length <= maxOutputs, `${weights.length} weights in one linear op`)
     this.#owned("linear", [x])
     const outs = weights.map((weight) => {
-      checkInput(x, weight)
+      check.checkInput(x, weight)
       return this.#plan.tensor(x.rows, weight.rows)
     })
     const pairs = outs.flatMap((out, i) => [out.id, weights[i].id])
@@ -186,12 +174,12 @@ export class CpuBackend implements Backend {
   }
 
   addLinear(y: Tensor, x: Tensor, weight: Weight): void {
-    checkAddLinear(y, x, weight)
+    check.checkAddLinear(y, x, weight)
     this.#change("linear", y, [x], x.id, 1, 1, y.id, weight.id)
   }
 
   normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void {
-    checkNormRope(x, weight, rope, this.#recorded())
+    check.checkNormRope(x, weight, rope, this.#recorded())
     this.#weights.checkVector(weight)
     let id = this.#ropes.get(rope)
     if (id === undefined) {
@@ -202,27 +190,27 @@ export class CpuBackend implements Backend {
   }
 
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void {
-    checkStoreKv(kv, layer, k, v, this.#recorded())
+    check.checkStoreKv(kv, layer, k, v, this.#recorded())
     this.#owned("storeKv", [k, v])
     this.#plan.record("storeKv", { reads: [k, v] }, kv.id, layer, k.id, v.id)
   }
 
   attend(q: Tensor, kv: KvCache, layer: number): Tensor {
-    checkAttend(q, kv, layer, this.#recorded())
+    check.checkAttend(q, kv, layer, this.#recorded())
     const group = q.columns / (kv.shape.kvHeads * kv.shape.headDim)
     assert(group <= maxGroup, `${group} query heads a key head; at most ${maxGroup}`)
     return this.#make("attend", q.rows, q.columns, [q], q.id, kv.id, layer)
   }
 
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing {
-    checkRoute(x, router, topK)
+    check.checkRoute(x, router, topK)
     assert(topK <= maxTopK, `top ${topK}; at most ${maxTopK}`)
     const out = this.#make("route", x.rows, 2 * topK, [x], x.id, router.id, topK, normalise ? 1 : 0)
     return { id: out.id, rows: x.rows, topK }
   }
 
   addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void {
-    checkExperts(y, x, routing, experts)
+    check.checkExperts(y, x, routing, experts)
     const { gate, up, down } = experts
     this.#change("addExperts", y, [x], y.id, x.id, routing.id, routing.topK, gate.id, up.id, down.id)
   }
@@ -234,8 +222,13 @@ export class CpuBackend implements Backend {
   }
 
   pickRows(x: Tensor): Tensor {
-    checkPickRows(x, this.#recorded())
+    check.checkPickRows(x, this.#recorded())
     return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)
+  }
+
+  largest(x: Tensor, size: number, k: number): Tensor {
+    check.checkLargest(x, size, k)
+    return this.#make("largest", x.rows, 2 * k, [x], x.id, size, k)
   }
 
   async submit(signal?: AbortSignal): Promise<void> {

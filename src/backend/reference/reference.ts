@@ -159,6 +159,14 @@ export class ReferenceBackend implements Backend {
     return out
   }
 
+  largest(x: Tensor, size: number, k: number): Tensor {
+    check.checkLargest(x, size, k)
+    const from = this.#matrix(x)
+    const out = this.#make(x.rows, 2 * k)
+    this.#ops.push(dense.largest(this.#matrix(out), from, size))
+    return out
+  }
+
   async submit(signal?: AbortSignal): Promise<void> {
     await runAll(this.#ops.splice(0), signal)
   }
