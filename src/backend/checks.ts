@@ -3,7 +3,7 @@
 
 import { assert } from "../util/errors.ts"
 import { kvTiers, pageTokens } from "./backend.ts"
-import type { Batch, Experts, KvCache, Rope, Routing, Tensor, Weight } from "./backend.ts"
+import type { Batch, Experts, KvCache, KvRows, Rope, Routing, Tensor, Weight } from "./backend.ts"
 
 export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batch): void {
   const tokens = ids.length
@@ -62,6 +62,19 @@ export function checkStoreKv(kv: KvCache, layer: number, k: Tensor, v: Tensor, {
   checkShape(v, slots.length, kvHeads * headDim)
   const inside = slots.every((slot) => slot >= 0 && slot < pages * pageTokens)
   assert(inside, `a slot is outside the ${pages} pages`)
+}
+
+export function checkPage(kv: KvCache, page: number, tier = 0): void {
+  const { pages } = kv.shape
+  assert(Number.isInteger(page) && page >= 0 && page < pages, `page ${page} of ${pages}`)
+  assert(tier in kvTiers, `tier ${tier} of ${kvTiers.length}`)
+}
+
+export function checkKvRows(kv: KvCache, layer: number, { keys, values }: KvRows): void {
+  checkLayer(kv, layer)
+  const size = pageTokens * kv.shape.kvHeads * kv.shape.headDim
+  const fits = keys.length === size && values.length === size
+  assert(fits, `a page of ${keys.length} keys and ${values.length} values where ${size} of each are due`)
 }
 
 export function checkAttend(q: Tensor, kv: KvCache, layer: number, { ids, sequences }: Batch): void {

@@ -10,26 +10,16 @@ import type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
+  KvTier,
   Rope,
   Routing,
   Tensor,
   Weight,
 } from "../backend.ts"
-import { kvWindow, pageTokens } from "../backend.ts"
-import {
-  checkAddLinear,
-  checkAttend,
-  checkBatch,
-  checkEmbed,
-  checkExperts,
-  checkInput,
-  checkNorm,
-  checkNormRope,
-  checkPickRows,
-  checkRoute,
-  checkStoreKv,
-} from "../checks.ts"
+import * as check from "../checks.ts"
+import { KvCaches } from "./kv.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
@@ -74,6 +64,7 @@ export class CpuBackend implements Backend {
   #addon: Addon
   #engine: NativeEngine
   #weights: Weights
+  #caches: KvCaches
   #ropes = new WeakMap<Rope, number>()
   #plan = new Plan()
   #batch: Batch | undefined
@@ -88,6 +79,7 @@ export class CpuBackend implements Backend {
     this.threads = threads
     this.device = addon.isa(engine)
     this.#weights = new Weights(addon, engine)
+    this.#caches = new KvCaches(addon, engine)
   }
 
   weight(tensor: PackedTensor): Weight {
@@ -99,27 +91,31 @@ export class CpuBackend implements Backend {
   }
 
   kvCache(shape: KvShape): KvCache {
-    if (![32, 64, 128].includes(shape.headDim))
-      throw new UserError(
-        "unsupported",
-        `head_dim is ${shape.headDim}; the cpu backend has kernels for 32, 64 and 128: use --backend reference`,
-      )
-    const { layers, pages, kvHeads, headDim, window = kvWindow } = shape
-    const id = this.#addon.kv(this.#engine, layers, pages, kvHeads, headDim, window)
-    if (id < 0)
-      throw new UserError(
-        "out-of-memory",
-        `no address space for a cache of ${pages * pageTokens} tokens: ask for a shorter --context`,
-      )
-    return { id, shape }
+    return this.#caches.create(shape)
   }
 
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
-    this.#addon.trim(this.#engine, kv.id, page, keep === "nothing" ? 0 : keep)
+    this.#caches.trim(kv, page, keep)
+  }
+
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void {
+    this.#caches.write(kv, layer, page, rows, tier)
+  }
+
+  readKv(kv: KvCache, layer: number, page: number): KvRows {
+    return this.#caches.read(kv, layer, page)
+  }
+
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array {
+    return this.#caches.export(kv, page, tier)
+  }
+
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
+    this.#caches.import(kv, page, tier, bytes)
   }
 
   begin(batch: Batch): void {
-    checkBatch(batch)
+    check.checkBatch(batch)
     this.#plan = new Plan()
     this.#batch = batch
     this.#inputs = []
@@ -155,12 +151,12 @@ export class CpuBackend implements Backend {
 
   embed(table: Weight): Tensor {
     const batch = this.#recorded()
-    checkEmbed(table, batch)
+    check.checkEmbed(table, batch)
     return this.#make("embed", batch.ids.length, table.columns, [], table.id)
   }
 
   rmsNorm(x: Tensor, weight: Weight, epsilon: number): Tensor {
-    checkNorm(x, weight)
+    check.checkNorm(x, weight)
     this.#weights.checkVector(weight)
     return this.#make("rmsNorm", x.rows, x.columns, [x], x.id, weight.id, bitsOf(epsilon))
   }
@@ -173,7 +169,7 @@ export class CpuBackend implements Backend {
     assert(weights.length > 0 && weights.length <= maxOutputs, `${weights.length} weights in one linear op`)
     this.#owned("linear", [x])
     const outs = weights.map((weight) => {
-      checkInput(x, weight)
+      check.checkInput(x, weight)
       return this.#plan.tensor(x.rows, weight.rows)
     })
     const pairs = outs.flatMap((out, i) => [out.id, weights[i].id])
@@ -182,12 +178,12 @@ export class CpuBackend implements Backend {
   }
 
   addLinear(y: Tensor, x: Tensor, weight: Weight): void {
-    checkAddLinear(y, x, weight)
+    check.checkAddLinear(y, x, weight)
     this.#change("linear", y, [x], x.id, 1, 1, y.id, weight.id)
   }
 
   normRope(x: Tensor, weight: Weight, rope: Rope, epsilon: number): void {
-    checkNormRope(x, weight, rope, this.#recorded())
+    check.checkNormRope(x, weight, rope, this.#recorded())
     this.#weights.checkVector(weight)
     let id = this.#ropes.get(rope)
     if (id === undefined) {
@@ -198,27 +194,27 @@ export class CpuBackend implements Backend {
   }
 
   storeKv(kv: KvCache, layer: number, k: Tensor, v: Tensor): void {
-    checkStoreKv(kv, layer, k, v, this.#recorded())
+    check.checkStoreKv(kv, layer, k, v, this.#recorded())
     this.#owned("storeKv", [k, v])
     this.#plan.record("storeKv", { reads: [k, v] }, kv.id, layer, k.id, v.id)
   }
 
   attend(q: Tensor, kv: KvCache, layer: number): Tensor {
-    checkAttend(q, kv, layer, this.#recorded())
+    check.checkAttend(q, kv, layer, this.#recorded())
     const group = q.columns / (kv.shape.kvHeads * kv.shape.headDim)
     assert(group <= maxGroup, `${group} query heads a key head; at most ${maxGroup}`)
     return this.#make("attend", q.rows, q.columns, [q], q.id, kv.id, layer)
   }
 
   route(x: Tensor, router: Weight, topK: number, normalise: boolean): Routing {
-    checkRoute(x, router, topK)
+    check.checkRoute(x, router, topK)
     assert(topK <= maxTopK, `top ${topK}; at most ${maxTopK}`)
     const out = this.#make("route", x.rows, 2 * topK, [x], x.id, router.id, topK, normalise ? 1 : 0)
     return { id: out.id, rows: x.rows, topK }
   }
 
   addExperts(y: Tensor, x: Tensor, routing: Routing, experts: Experts): void {
-    checkExperts(y, x, routing, experts)
+    check.checkExperts(y, x, routing, experts)
     const { gate, up, down } = experts
     this.#change("addExperts", y, [x], y.id, x.id, routing.id, routing.topK, gate.id, up.id, down.id)
   }
@@ -230,7 +226,7 @@ export class CpuBackend implements Backend {
   }
 
   pickRows(x: Tensor): Tensor {
-    checkPickRows(x, this.#recorded())
+    check.checkPickRows(x, this.#recorded())
     return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)
   }
 
@@ -242,7 +238,7 @@ export class CpuBackend implements Backend {
     const { sequences, pages, tiers } = flatten(batch)
     const { ids, positions, slots, logitRows } = batch
     const ops = this.#plan.ops()
-    const args = [
+    const all = [
       ops,
       ids,
       positions,
@@ -255,7 +251,7 @@ export class CpuBackend implements Backend {
       columns,
       offsets,
     ] as const
-    if (!this.#addon.prepare(this.#engine, ...args))
+    if (!this.#addon.prepare(this.#engine, ...all))
       throw new UserError(
         "out-of-memory",
         `no memory for a step of ${ids.length} tokens: use a smaller batch`,
