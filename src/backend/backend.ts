@@ -151,7 +151,10 @@ export interface Backend {
    * twice those of T0 by the reference backend, which keeps 32 bits. Means something only to a backend of the same name.
    */
   exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array
-  /** Makes a page what it was when it was exported; one that has both comes back by two calls. Throws as `writeKv`. */
+  /**
+   * Makes a page what it was when it was exported; one that has both comes back by two calls. Throws `bad-file` where
+   * the length is wrong, and as `writeKv`.
+   */
   importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void
   /** A vector [columns] worked out from packed ones. */
   vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight

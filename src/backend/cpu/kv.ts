@@ -4,7 +4,7 @@
 import { UserError } from "../../util/errors.ts"
 import type { CodedTier, KvCache, KvRows, KvShape, KvTier } from "../backend.ts"
 import { kvPageBytes, kvWindow, pageTokens } from "../backend.ts"
-import { checkKvRows, checkPage } from "../checks.ts"
+import { checkKvRows, checkPage, checkPageBytes } from "../checks.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 
 export class KvCaches {
@@ -62,6 +62,7 @@ export class KvCaches {
 
   import(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
     checkPage(kv, page, tier)
+    checkPageBytes(bytes, kv, tier, 2)
     if (!this.#addon.copyPage(this.#engine, kv.id, page, tier, bytes, 0)) throw noCodes(kv)
   }
 }

@@ -83,15 +83,12 @@ export class KvPages {
   }
 
   importPage(number: number, tier: KvTier, bytes: Uint8Array): void {
-    const { headDim } = this.shape
-    const wanted = this.#numHeads * kvPageBytes(tier, headDim) * (tier === 0 ? 2 : 1)
-    assert(bytes.length === wanted, `${bytes.length} bytes for a page of ${wanted}`)
     if (tier === 0) {
       new Uint8Array(this.#writable(number).buffer).set(bytes)
       return
     }
     const { codes } = this.#taken(number)
-    const each = kvPageBytes(tier, headDim)
+    const each = kvPageBytes(tier, this.shape.headDim)
     for (let head = 0; head < this.#numHeads; head++)
       codes.set(head, { tier, bytes: bytes.slice(head * each, (head + 1) * each), rows: undefined })
   }

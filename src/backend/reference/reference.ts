@@ -87,6 +87,7 @@ export class ReferenceBackend implements Backend {
 
   importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
     check.checkPage(kv, page, tier)
+    check.checkPageBytes(bytes, kv, tier, 4)
     this.#pages(kv).importPage(page, tier, bytes)
   }
 
