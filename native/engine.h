@@ -51,6 +51,12 @@ struct KvCache {
     return codes[piece].data() + page * pieceBytes(piece) + (layer * kvHeads + head) * headBytes(piece);
   }
 
+  // The stretches of memory that hold all layers of a page, in 16 bits or as the codes of a tier: fn(begin, bytes).
+  template <class Fn> void eachStretch(int page, int tier, Fn fn) const {
+    if (tier == 0) return fn(memory.data() + page * pageBytes(), pageBytes());
+    for (int i = 0; i <= kTiers - 1 - tier; i++) fn(piece(i, page, 0, 0), layers * kvHeads * headBytes(i));
+  }
+
   // The number of a sequence's first pages that the window of a query at this position does not touch.
   int pagesBehind(int position) const { return position + 1 < window ? 0 : (position + 1 - window) / kPageTokens; }
 

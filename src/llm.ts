@@ -19,6 +19,7 @@ import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
 import type { ConstraintOptions } from "./engine/constraint.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
+import type { Session } from "./engine/sessions.ts"
 import type { KvPolicy } from "./engine/tiers.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
@@ -27,6 +28,7 @@ import { parseConfig } from "./model/config.ts"
 import { Qwen3Moe } from "./model/qwen3moe.ts"
 import { prepare } from "./prepare.ts"
 import type { PrepareOptions } from "./prepare.ts"
+import { fingerprintOf } from "./session.ts"
 import { StopStrings } from "./stop-strings.ts"
 import { checkRows, loadTokenizer } from "./tokenizer/tokenizer.ts"
 import type { Tokenizer } from "./tokenizer/tokenizer.ts"
@@ -121,8 +123,9 @@ export class Llm implements ChatModel {
     const { stopIds } = this.defaults
     this.#constrainer = new Constrainer({ tokenizer, tags: this.#tags, stopIds })
     const kvPages = Math.ceil(this.context / pageTokens)
-    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, tokenizerSize: tokenizer.size }
-    this.engine = new Engine(model, limits)
+    const fingerprint = fingerprintOf(packed, model.norms)
+    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, fingerprint }
+    this.engine = new Engine(model, { ...limits, tokenizerSize: tokenizer.size })
   }
 
   /** How the checkpoint writes conversations; read when it is first needed. */
@@ -167,6 +170,22 @@ export class Llm implements ChatModel {
       sampling: withDefaults(sampling, this.defaults.sampling),
       stopIds: stopIds ?? this.defaults.stopIds,
     })
+  }
+
+  /**
+   * Keys and values of a conversation whose reply has ended, by its request or its ids: a copy, to be kept with
+   * `writeSession` or otherwise. Throws `not-found` once others have taken its pages.
+   */
+  saveSession(of: ChatRequest | Int32Array): Session {
+    return this.engine.save(of instanceof Int32Array ? of : this.tokenizer.encode(render(this.format, of)))
+  }
+
+  /**
+   * Takes a saved conversation back in, for its next turn: a prompt that begins as it does need not be read again.
+   * Throws what `Session` says where it is of another model, is damaged or does not fit.
+   */
+  restoreSession(session: Session): void {
+    this.engine.restore(session)
   }
 
   /** Cancels what runs and gives all memory back. */

@@ -23,6 +23,7 @@ import {
   rowsOf,
 } from "./formulas.ts"
 import type { Dense, RouteOptions } from "./formulas.ts"
+import { describeKvPages } from "./kv-conformance.ts"
 import { PackedFile } from "./packed-weights.ts"
 import type { Choose, Made } from "./packed-weights.ts"
 import { integer, seeded } from "./random.ts"
@@ -74,6 +75,7 @@ export function describeBackend(name: string, create: () => Backend, tolerances:
     describeAttention(setting)
     describeExperts(setting)
     describeSteps(setting)
+    describeKvPages(() => backend)
   })
 }
 

@@ -50,6 +50,13 @@ export class ScriptedModel implements BatchModel {
   readonly trims: string[] = []
 
   readonly backend = {
+    name: "reference" as const,
+    readKv: () => ({ keys: new Float32Array(0), values: new Float32Array(0) }),
+    writeKv: () => {},
+    exportPage: (_kv: KvCache, page: number): Uint8Array =>
+      new Uint8Array(this.#cache.slice(page * pageTokens, (page + 1) * pageTokens).buffer),
+    importPage: (_kv: KvCache, page: number, _tier: number, bytes: Uint8Array): void =>
+      this.#cache.set(new Int32Array(bytes.slice().buffer), page * pageTokens),
     trimKv: (_kv: KvCache, page: number, keep: unknown) => void this.trims.push(`${page}: ${String(keep)}`),
     submit: async (signal?: AbortSignal): Promise<void> => {
       const batch = this.#batch as Batch

@@ -79,6 +79,12 @@ export function kvPageBytes(tier: KvTier, headDim: number): number {
  */
 export type PrefillMode = "exact" | "fast"
 
+/** One layer of a page: [pageTokens, kvHeads * headDim] each. */
+export interface KvRows {
+  readonly keys: Float32Array
+  readonly values: Float32Array
+}
+
 export interface KvCache {
   readonly id: number
   readonly shape: KvShape
@@ -141,6 +147,24 @@ export interface Backend {
    * most those that it has. Between steps, or of a page that the running step does not use.
    */
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void
+  /**
+   * Writes one layer of a whole page, keys and values [pageTokens, kvHeads * headDim], as `storeKv` does, and with a
+   * coded tier the codes that a step gives such a page. As this and the next three read or write a page at once, it must
+   * be one that no running step uses. Throws `out-of-memory` where there is none for codes.
+   */
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void
+  /** One layer of a page that is there in 16 bits. */
+  readKv(kv: KvCache, layer: number, page: number): KvRows
+  /**
+   * All layers of a page, in 16 bits (T0) or as the codes of the tier that it has: kvPageBytes for every head and layer,
+   * twice those of T0 by the reference backend, which keeps 32 bits. Means something only to a backend of the same name.
+   */
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array
+  /**
+   * Makes a page what it was when it was exported; one that has both comes back by two calls. Throws `bad-file` where
+   * the length is wrong, and as `writeKv`.
+   */
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void
   /** A vector [columns] worked out from packed ones. */
   vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight
   /** Forgets the recorded ops and all tensors. */

@@ -4,8 +4,9 @@
 import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
 import { pageTokens } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
-import { assert, messageOf, UserError } from "../util/errors.ts"
+import { assert } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
+import { asError, cancelled, checkIds, contextExceeded, freed, isCancelled } from "./failures.ts"
 import { Generation } from "./generation.ts"
 import { LogitRows } from "./logit-rows.ts"
 import { Sampler } from "./sampler.ts"
@@ -13,13 +14,15 @@ import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
+import { Sessions } from "./sessions.ts"
+import type { SavedPages, Session } from "./sessions.ts"
 import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
 
 /** What the engine asks of a model: batches to logits over one KV cache. */
 export interface BatchModel {
   readonly config: { readonly vocab: number }
-  readonly backend: Pick<Backend, "submit" | "read" | "trimKv" | "largest">
+  readonly backend: Pick<Backend, "submit" | "read" | "trimKv" | "largest"> & SavedPages
   kvCache(pages: number, window: number): KvCache
   /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
   forward(batch: Batch): Tensor
@@ -36,6 +39,8 @@ export interface EngineOptions {
   maxSequences?: number
   /** How keys and values are kept; all in 16 bits where left out. */
   kv?: KvPolicy
+  /** What keys and values depend on beside the cache: sessions of another model are refused by it. */
+  fingerprint?: string
   /** Ids from here on are padding of the embedding and are never sampled. */
   tokenizerSize: number
 }
@@ -49,6 +54,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #scheduler: Scheduler
   readonly #tiers: Tiers
+  readonly #sessions: Sessions
   readonly #sampler: Sampler
   readonly #rows: LogitRows
   /** Logits asked for at every position, by sequence. */
@@ -74,6 +80,11 @@ export class Engine {
       trim: (page, keep) => model.backend.trimKv(cache, page, keep),
     })
     this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
+    this.#sessions = new Sessions(model.backend, cache, this.#tiers, this.#scheduler, {
+      model: options.fingerprint ?? "",
+      maxContext,
+      vocab: model.config.vocab,
+    })
     this.#rows = new LogitRows(model.backend, tokenizerSize)
     this.#sampler = new Sampler(tokenizerSize)
   }
@@ -98,7 +109,7 @@ export class Engine {
   /** Refuses at once what cannot be done; begins when the first id is asked for. */
   generate(prompt: Int32Array, options: GenerateOptions): Generation {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(prompt)
+    checkIds(prompt, this.#model.config.vocab)
     checkSampling(options.sampling, tokenizerSize)
     // A reply needs room for at least one id.
     if (prompt.length >= maxContext) throw contextExceeded(maxContext, prompt.length)
@@ -113,7 +124,7 @@ export class Engine {
   /** The logits after each of the ids: [ids][vocab]. */
   async logits(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array[]> {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(ids)
+    checkIds(ids, this.#model.config.vocab)
     if (ids.length > maxContext) throw contextExceeded(maxContext, ids.length)
     const options = { sampling: plainSampling, stopIds: new Set<number>() }
     const sequence = new Sequence(ids, "every", maxContext, tokenizerSize, options)
@@ -124,6 +135,19 @@ export class Engine {
     this.#collected.delete(sequence)
     if (sequence.error) throw sequence.error
     return rows
+  }
+
+  /** A copy of what the latest ended sequence that begins with these ids computed, made at once; else `not-found`. */
+  save(ids: Int32Array): Session {
+    if (this.#state === "freed") throw freed()
+    checkIds(ids, this.#model.config.vocab)
+    return this.#sessions.save(ids)
+  }
+
+  /** Makes a saved sequence one that ended here: prompts that begin with its ids go on from it, to the same bits. */
+  restore(session: Session): void {
+    if (this.#state === "freed") throw freed()
+    this.#sessions.restore(session)
   }
 
   /** Cancels what runs and waits; resolves when no step is under way and the backend may go. */
@@ -234,8 +258,7 @@ export class Engine {
   // ---- beginnings and ends
 
   #begin(sequence: Sequence, signal: AbortSignal | undefined): void {
-    if (this.#state === "freed")
-      sequence.fail(new UserError("bad-request", "the model was freed: load it again"))
+    if (this.#state === "freed") sequence.fail(freed())
     if (signal?.aborted) sequence.fail(cancelled(signal.reason))
     if (sequence.error) return sequence.end()
     const cancel = () => this.#cancel(sequence, signal?.reason)
@@ -266,30 +289,4 @@ export class Engine {
     this.#scheduler.remove(sequence, sound ? "keep" : "drop")
     sequence.end()
   }
-
-  #checkIds(ids: Int32Array): void {
-    const { vocab } = this.#model.config
-    if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
-    const wrong = ids.find((id) => id < 0 || id >= vocab)
-    if (wrong === undefined) return
-    throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
-  }
-}
-
-function contextExceeded(maxContext: number, numTokens: number): UserError {
-  const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
-  const message = `context is ${context} tokens; prompt has ${prompt}: shorten it or raise --context`
-  return new UserError("context-exceeded", message)
-}
-
-function cancelled(reason: unknown): UserError {
-  return new UserError("cancelled", "the generation was cancelled", { cause: reason })
-}
-
-function isCancelled(error: unknown): boolean {
-  return error instanceof UserError && error.code === "cancelled"
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(messageOf(error))
 }

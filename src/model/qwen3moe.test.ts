@@ -59,6 +59,14 @@ class Scribe implements Backend {
     return this.weight({ ...tensors[0], name: tensors.map(({ name }) => name.split(".").at(-2)).join("+") })
   }
   trimKv() {}
+  writeKv() {}
+  readKv(): never {
+    throw new Error("paper has no keys")
+  }
+  exportPage(): never {
+    throw new Error("paper has no pages")
+  }
+  importPage() {}
   kvCache(shape: KvShape) {
     return { id: 0, shape }
   }

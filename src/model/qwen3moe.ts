@@ -13,12 +13,14 @@ import type { ModelWeights, PackedSource, QkNorms } from "./weights.ts"
 export class Qwen3Moe {
   readonly config: ModelConfig
   readonly backend: Backend
+  readonly norms: QkNorms
   readonly #weights: ModelWeights
   readonly #rope: Rope
   #kv: KvCache | undefined
 
-  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights) {
+  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, norms: QkNorms) {
     this.backend = backend
+    this.norms = norms
     this.config = config
     this.#weights = weights
     this.#rope = rotaryEmbedding(config)
@@ -27,7 +29,7 @@ export class Qwen3Moe {
   /** With `balanced` norms keys lose less as codes; logits differ by rounding alone. */
   static load(backend: Backend, packed: PackedSource, norms: QkNorms = "as stored"): Qwen3Moe {
     const config = parseConfig(packed.config)
-    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed, norms))
+    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed, norms), norms)
   }
 
   /** Makes the cache that all later steps read and write; there is one per model. */

@@ -10,15 +10,17 @@ import type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
+  KvTier,
   PrefillMode,
   Rope,
   Routing,
   Tensor,
   Weight,
 } from "../backend.ts"
-import { kvWindow, pageTokens } from "../backend.ts"
 import * as check from "../checks.ts"
+import { KvCaches } from "./kv.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
@@ -66,6 +68,7 @@ export class CpuBackend implements Backend {
   #addon: Addon
   #engine: NativeEngine
   #weights: Weights
+  #caches: KvCaches
   #ropes = new WeakMap<Rope, number>()
   #plan = new Plan()
   #batch: Batch | undefined
@@ -80,6 +83,7 @@ export class CpuBackend implements Backend {
     this.threads = threads
     this.device = addon.isa(engine)
     this.#weights = new Weights(addon, engine)
+    this.#caches = new KvCaches(addon, engine)
   }
 
   weight(tensor: PackedTensor): Weight {
@@ -91,23 +95,27 @@ export class CpuBackend implements Backend {
   }
 
   kvCache(shape: KvShape): KvCache {
-    if (![32, 64, 128].includes(shape.headDim))
-      throw new UserError(
-        "unsupported",
-        `head_dim is ${shape.headDim}; the cpu backend has kernels for 32, 64 and 128: use --backend reference`,
-      )
-    const { layers, pages, kvHeads, headDim, window = kvWindow } = shape
-    const id = this.#addon.kv(this.#engine, layers, pages, kvHeads, headDim, window)
-    if (id < 0)
-      throw new UserError(
-        "out-of-memory",
-        `no address space for a cache of ${pages * pageTokens} tokens: ask for a shorter --context`,
-      )
-    return { id, shape }
+    return this.#caches.create(shape)
   }
 
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
-    this.#addon.trim(this.#engine, kv.id, page, keep === "nothing" ? 0 : keep)
+    this.#caches.trim(kv, page, keep)
+  }
+
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void {
+    this.#caches.write(kv, layer, page, rows, tier)
+  }
+
+  readKv(kv: KvCache, layer: number, page: number): KvRows {
+    return this.#caches.read(kv, layer, page)
+  }
+
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array {
+    return this.#caches.export(kv, page, tier)
+  }
+
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
+    this.#caches.import(kv, page, tier, bytes)
   }
 
   begin(batch: Batch): void {
@@ -239,7 +247,7 @@ export class CpuBackend implements Backend {
     const { sequences, pages, tiers } = flatten(batch)
     const { ids, positions, slots, logitRows } = batch
     const ops = this.#plan.ops()
-    const args = [
+    const all = [
       ops,
       ids,
       positions,
@@ -252,7 +260,7 @@ export class CpuBackend implements Backend {
       columns,
       offsets,
     ] as const
-    if (!this.#addon.prepare(this.#engine, ...args))
+    if (!this.#addon.prepare(this.#engine, ...all))
       throw new UserError(
         "out-of-memory",
         `no memory for a step of ${ids.length} tokens: use a smaller batch`,

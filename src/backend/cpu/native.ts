@@ -34,6 +34,31 @@ export interface Addon {
     window: number,
   ): number
   trim(engine: NativeEngine, kv: number, page: number, tier: number): void
+  writeKv(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    layer: number,
+    keys: Float32Array,
+    values: Float32Array,
+    tier: number,
+  ): boolean
+  readKv(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    layer: number,
+    keys: Float32Array,
+    values: Float32Array,
+  ): void
+  copyPage(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    tier: number,
+    bytes: Uint8Array,
+    direction: 0 | 1,
+  ): boolean
   prepare(
     engine: NativeEngine,
     ops: Int32Array,
