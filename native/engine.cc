@@ -4,9 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include "attention.h"
 #include "format.h"
 #include "prefill.h"
+#include "spans.h"
 
 namespace {
 

@@ -135,6 +135,8 @@ void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int t
 
 // ---- attention over codes
 
+constexpr float kMasked = -1e30f;  // the score of what is not read
+
 template <int bits, int i = 0> inline VB codesAt(const uint8_t* const* planes, int at, VB codes = noBytes()) {
   if constexpr (i == bits) return codes;
   else return codesAt<bits, i + 1>(planes, at, withBit<bits - 1 - i>(codes, planes[i] + at));

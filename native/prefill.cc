@@ -2,7 +2,7 @@
 // products of packed factors where the engine has such.
 #include "prefill.h"
 #include <algorithm>
-#include "attention.h"
+#include "spans.h"
 
 namespace {
 

@@ -2,10 +2,9 @@
 #pragma once
 #include "exponential-inl.h"
 #include "kernels.h"
+#include "kv-inl.h"
 
 namespace {
-
-constexpr float kMasked = -1e30f;
 
 // Keys from `count` on are beyond the context.
 inline void maskScores(float* scores, int group, int count) {

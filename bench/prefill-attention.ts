@@ -1,8 +1,8 @@
 // Speed of prefill attention alone, at the model's full size, one layer of it: seconds that 512 tokens take at chosen
 // depths, by tier of the pages behind the window and by mode, the modes in turns. Prints products a second and how far
-// fast is from exact; appends rows to results/attention-<machine>.csv.
+// fast is from exact; appends rows to results/prefill-attention-<machine>.csv.
 //
-//   npx tsx bench/attention.ts [--depths 0,4096,16384,32768] [--tiers 0,2,3] [--modes exact,fast] [--rounds 3]
+//   npx tsx bench/prefill-attention.ts [--depths 0,4096,16384,32768] [--tiers 0,2,3] [--modes exact,fast] [--rounds 3]
 
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
@@ -117,7 +117,7 @@ for (const depth of numbersOf(options.depths))
         `depth ${depth}, T${tier}, ${mode}: ${ms.toFixed(1)} ms a layer, ${(gmacs / threads).toFixed(1)} GMAC/s a thread` +
           (away > 0 ? `, ${away.toExponential(1)} from exact` : ""),
       )
-      appendRow(`attention-${machineName()}`, {
+      appendRow(`prefill-attention-${machineName()}`, {
         date: today(),
         threads,
         tokens,

@@ -1,14 +1,15 @@
-// What attention row by row (engine.cc) and in blocks of rows (prefill.cc) have in common.
+// How an attention row is cut into spans of pages, each read by itself before they are joined, and what a span needs.
 #pragma once
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include "kernels.h"
-#include "memory.h"
+
+namespace {
 
 inline int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 inline int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 
-// Pages of a sequence that an attention row reads by itself, before its parts are joined.
 constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
 
 inline int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
@@ -30,3 +31,5 @@ inline void scaleQueries(const Kernels& k, const float* from, int group, int hea
   memcpy(q + width, q, static_cast<size_t>(width) * 4);
   for (int i = 0; i < width; i += headDim) k.rotate(q + width + i, headDim);
 }
+
+}  // namespace
