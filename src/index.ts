@@ -73,6 +73,7 @@ export type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
   KvTier,
   PrefillMode,

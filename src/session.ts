@@ -111,10 +111,12 @@ function readHeader(source: ByteSource): { header: FileHeader; end: number } {
 
 function isHeader(value: object): value is FileHeader {
   const { model, cache, numTokens, numPinned, pages } = value as Partial<FileHeader>
+  // They are repeated in messages.
+  const isName = (name: unknown) => typeof name === "string" && name.length <= 200
   const isCount = (count: unknown) => Number.isSafeInteger(count) && Number(count) >= 0
   return (
-    typeof model === "string" &&
-    typeof cache === "string" &&
+    isName(model) &&
+    isName(cache) &&
     isCount(numTokens) &&
     isCount(numPinned) &&
     Array.isArray(pages) &&

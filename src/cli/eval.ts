@@ -61,7 +61,7 @@ export function define(command: Command): void {
     .option("--prompts <file>", "ask these, one JSON object a line, in place of our own")
     .option(
       "--inject <tokens>",
-      "compute the texts' keys and values in stretches of so many tokens and inject them, beside other codes",
+      "inject keys and values, computed in stretches that see 128 tokens before them, of scripts/retriever.ts's model",
       wholeNumber(pageTokens, 1 << 20),
     )
     .option("--report <file>", "write pictures and tables as one HTML page")

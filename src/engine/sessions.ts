@@ -10,7 +10,7 @@ import type { Scheduler } from "./scheduler.ts"
 import type { Tiers } from "./tiers.ts"
 
 /** What is asked of a backend. */
-export type SavedPages = Pick<Backend, "name" | "readKv" | "writeKv" | "exportPage" | "importPage">
+export type PageAccess = Pick<Backend, "name" | "readKv" | "writeKv" | "exportPage" | "importPage">
 
 /** A page in 16 bits, as codes, or both; of all layers. */
 export interface SavedPage {
@@ -44,14 +44,14 @@ export interface SessionLimits {
 }
 
 export class Sessions {
-  readonly #backend: SavedPages
+  readonly #backend: PageAccess
   readonly #cache: KvCache
   readonly #tiers: Tiers
   readonly #scheduler: Scheduler
   readonly #limits: SessionLimits
 
   constructor(
-    backend: SavedPages,
+    backend: PageAccess,
     cache: KvCache,
     tiers: Tiers,
     scheduler: Scheduler,
