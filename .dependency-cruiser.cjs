@@ -7,6 +7,7 @@ const steps = [
   ["engine/"],
   [
     "prepare\\.ts$",
+    "session\\.ts$",
     "context\\.ts$",
     "generation-defaults\\.ts$",
     "stop-strings\\.ts$",

@@ -2,11 +2,13 @@
 // threads and resolves a promise; the event loop is never blocked.
 #define NAPI_VERSION 9
 #include <node_api.h>
+#include <cfenv>
 #include <cstring>
 #include <string>
 #include "engine.h"
 #include "format.h"
 #include "train_addon.h"
+#include "train_kernels.h"
 
 namespace {
 
@@ -79,21 +81,40 @@ napi_value numberOf(napi_env env, double v) {
   return result;
 }
 
+napi_value booleanOf(napi_env env, bool v) {
+  napi_value result;
+  napi_get_boolean(env, v, &result);
+  return result;
+}
+
+// A page of a cache, of which a call reads or writes what no running step uses.
+struct PlacedPage {
+  KvCache* cache;  // null where there is no such page
+  int page;
+};
+
+PlacedPage pageOf(Arguments& a, Handle* h) {
+  const int kv = a.integer(), page = a.integer();
+  if (!a.ok || !h->engine || kv < 0 || kv >= static_cast<int>(h->engine->caches.size())) return {nullptr, 0};
+  KvCache* cache = h->engine->caches[kv].get();
+  return {page >= 0 && page < cache->pages ? cache : nullptr, page};
+}
+
 napi_value sets(napi_env env, napi_callback_info) {
   napi_value result;
   napi_create_string_utf8(env, kernelNames(), NAPI_AUTO_LENGTH, &result);
   return result;
 }
 
-// create(threads, isa: "" for the best) -> engine
+// create(threads, isa: "" for the best, prefill: "exact" or "fast") -> engine
 napi_value create(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   const int threads = a.integer();
-  const std::string isa = a.text();
-  if (!a.ok || threads < 1 || threads > 512) return fail(env, "create: bad arguments");
+  const std::string isa = a.text(), prefill = a.text();
+  if (!a.ok || threads < 1 || threads > 512 || (prefill != "exact" && prefill != "fast")) return fail(env, "create: bad arguments");
   const Kernels* kernels = kernelsFor(isa.c_str());
   if (!kernels) return fail(env, "this CPU has no " + isa + "; it has: " + kernelNames());
-  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels), {}, false};
+  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels, prefill == "fast" ? fastestProducts(kernels->name) : nullptr), {}, false};
   napi_value result;
   napi_create_external(env, handle, [](napi_env, void* p, void*) {
     auto* h = static_cast<Handle*>(p);
@@ -184,12 +205,98 @@ napi_value kv(napi_env env, napi_callback_info info) {
 napi_value trim(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   Handle* h = a.handle();
-  const int kv = a.integer(), page = a.integer(), tier = a.integer();
-  if (!a.ok || !h->engine || kv < 0 || kv >= static_cast<int>(h->engine->caches.size()) || tier < 0 || tier >= kTiers) return fail(env, "trim: bad arguments");
-  KvCache& cache = *h->engine->caches[kv];
-  if (page < 0 || page >= cache.pages) return fail(env, "trim: no such page");
-  cache.trim(page, tier);
+  const auto [cache, page] = pageOf(a, h);
+  const int tier = a.integer();
+  if (!a.ok || tier < 0 || tier >= kTiers) return fail(env, "trim: bad arguments");
+  if (!cache) return fail(env, "trim: no such page");
+  cache->trim(page, tier);
   return nullptr;
+}
+
+// Rows [kPageTokens][kvHeads * headDim] of one layer of a page; null where an argument is wrong.
+struct PageRows {
+  KvCache* cache;
+  int page, layer;
+  float *keys, *values;
+};
+
+PageRows rowsOf(Arguments& a, Handle* h) {
+  const auto [cache, page] = pageOf(a, h);
+  const int layer = a.integer();
+  size_t keys = 0, values = 0;
+  PageRows rows{cache, page, layer, a.array<float>(napi_float32_array, &keys), a.array<float>(napi_float32_array, &values)};
+  const bool fits = a.ok && cache && layer >= 0 && layer < cache->layers;
+  const size_t size = fits ? static_cast<size_t>(cache->kvHeads * cache->headValues()) : 0;
+  if (!fits || keys != size || values != size) rows.cache = nullptr;
+  return rows;
+}
+
+// fn(a token's row of one head in 16 bits, where it stands among floats, of keys or of values)
+template <class Fn> void eachRow(const PageRows& rows, Fn fn) {
+  const KvCache& kv = *rows.cache;
+  for (int t = 0; t < kPageTokens; t++)
+    for (int h = 0; h < kv.kvHeads; h++) {
+      const int at = (t * kv.kvHeads + h) * kv.headDim;
+      fn(kv.keys(rows.page, rows.layer, h) + t * kv.headDim, rows.keys + at);
+      fn(kv.values(rows.page, rows.layer, h) + t * kv.headDim, rows.values + at);
+    }
+}
+
+// writeKv(engine, kv, page, layer, keys, values, tier) -> whether memory sufficed; with the codes of a tier above 0
+napi_value writeKv(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const PageRows rows = rowsOf(a, h);
+  const int tier = a.integer();
+  if (!a.ok || !rows.cache || tier < 0 || tier >= kTiers) return fail(env, "writeKv: bad arguments");
+  KvCache& kv = *rows.cache;
+  const Kernels& kernels = *h->engine->kernels;
+  if (tier > 0 && !kv.reserveCodes()) return booleanOf(env, false);
+  // As on the pool's threads, so that the bits are those of a step.
+  std::fenv_t before;
+  std::fegetenv(&before);
+  flushDenormals();
+  eachRow(rows, [&](uint16_t* halves, const float* floats) { kernels.storeHalf(floats, kv.headDim, halves); });
+  for (int head = 0; head < kv.kvHeads && tier > 0; head++) {
+    uint8_t* pieces[kPieces];
+    for (int i = 0; i < kPieces; i++) pieces[i] = kv.piece(i, rows.page, rows.layer, head);
+    kernels.encodePage(kv.keys(rows.page, rows.layer, head), kv.values(rows.page, rows.layer, head), kv.headDim, tier, pieces);
+  }
+  std::fesetenv(&before);
+  return booleanOf(env, true);
+}
+
+// readKv(engine, kv, page, layer, keys, values): what the page has in 16 bits
+napi_value readKv(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  const PageRows rows = rowsOf(a, a.handle());
+  if (!rows.cache) return fail(env, "readKv: bad arguments");
+  eachRow(rows, [&](const uint16_t* halves, float* floats) {
+    for (int i = 0; i < rows.cache->headDim; i++) floats[i] = halfToFloat(halves[i]);
+  });
+  return nullptr;
+}
+
+// copyPage(engine, kv, page, tier, bytes, direction: 0 in, 1 out) -> whether memory sufficed; all layers, in 16 bits or codes
+napi_value copyPage(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const auto [cache, page] = pageOf(a, h);
+  const int tier = a.integer();
+  size_t n = 0;
+  uint8_t* bytes = a.array<uint8_t>(napi_uint8_array, &n);
+  const int out = a.integer();
+  if (!a.ok || !cache || tier < 0 || tier >= kTiers) return fail(env, "copyPage: bad arguments");
+  if (tier > 0 && !cache->reserveCodes()) return booleanOf(env, false);
+  size_t size = 0;
+  cache->eachStretch(page, tier, [&](uint8_t*, int64_t length) { size += static_cast<size_t>(length); });
+  if (n != size) return fail(env, "copyPage: " + std::to_string(n) + " bytes for a page of " + std::to_string(size));
+  cache->eachStretch(page, tier, [&](uint8_t* held, int64_t length) {
+    if (out) memcpy(bytes, held, static_cast<size_t>(length));
+    else memcpy(held, bytes, static_cast<size_t>(length));
+    bytes += length;
+  });
+  return booleanOf(env, true);
 }
 
 // prepare(engine, ops, ids, positions, slots, pages, tiers, logitRows, sequences, rows, columns, offsets) -> whether memory sufficed
@@ -214,9 +321,7 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   s.sequences.clear();
   for (size_t i = 0; i + 5 <= sequences.size(); i += 5)
     s.sequences.push_back({sequences[i], sequences[i + 1], sequences[i + 2], sequences[i + 3], sequences[i + 4]});
-  napi_value result;
-  napi_get_boolean(env, h->engine->reserve(s), &result);
-  return result;
+  return booleanOf(env, h->engine->reserve(s));
 }
 
 // copy(engine, tensor, values, direction: 0 in, 1 out)
@@ -351,7 +456,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
-      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"bandwidth", bandwidth},
+      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"writeKv", writeKv}, {"readKv", readKv}, {"copyPage", copyPage}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"bandwidth", bandwidth},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };
   for (const auto& f : functions) {

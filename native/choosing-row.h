@@ -54,7 +54,7 @@ template <class Run> class ChoosingRow {
   static Readings pagesThat(const Run& run, const Row& row, bool areCodes) {
     Readings pages;
     for (int p = 0; p < ceilDiv(row.context, kPageTokens); p++)
-      if ((p < row.coded && run.step.tiers[row.sequence->pagesFrom + p] != 0) == areCodes) pages.push_back({p, 0xff});
+      if ((p < row.coded && run.step.tiers[row.sequence->pagesFrom + p] != 0) == areCodes) pages.push_back({p, kAllBlocks});
     return pages;
   }
   static int size(const Readings& pages) { return static_cast<int>(pages.size()); }
@@ -78,7 +78,7 @@ template <class Run> class ChoosingRow {
   Row rowOf(int head) const { return {head, row_.row, row_.context, row_.coded, row_.sequence}; }
   // Of a span; behind all spans, of what is read anyway.
   Gathered* gathered(int head, int span) const {
-    return Run::placed(run_.e.gathered.data() + (head * (spans_ + 1) + span) * gatheredBytes(group_, kv_.headDim));
+    return placed(run_.e.gathered.data() + (head * (spans_ + 1) + span) * gatheredBytes(group_, kv_.headDim));
   }
   uint8_t* estimates(int head) const { return run_.e.estimates.data() + head * estimateBytes(size(coded_), group_); }
   float* masses(int head) const { return reinterpret_cast<float*>(estimates(head)); }
@@ -88,7 +88,7 @@ template <class Run> class ChoosingRow {
   // be part full: it is the last of those in 16 bits.
   void gather(int head, const Readings& pages, int first, int count, const float* q, int thread, Gathered* out) {
     const int newest = (row_.context - 1) / kPageTokens;
-    Gathered* one = Run::placed(run_.scratch(thread) + queryBytes(group_, kv_.headDim) + gatheredBytes(group_, kv_.headDim));
+    Gathered* one = placed(run_.scratch(thread) + queryBytes(group_, kv_.headDim) + gatheredBytes(group_, kv_.headDim));
     KvPage* span = run_.spanPages(kv_, group_, thread);
     for (int from = 0; from < count; from += kSpanPages) {
       const int n = std::min(kSpanPages, count - from);

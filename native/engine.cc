@@ -6,6 +6,7 @@
 #include <cstring>
 #include "choosing-row.h"
 #include "format.h"
+#include "prefill.h"
 #include "spans.h"
 
 namespace {
@@ -32,6 +33,9 @@ struct ExpertMemory {
     bytes = alignUp(out + pairs * columns * 4);
   }
 };
+
+// Parts of a row in which its largest values are looked for.
+constexpr int kRowParts = 4;
 
 struct Run {
   Engine& e;
@@ -236,6 +240,8 @@ struct Run {
   // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
   // those are too few, each span is a task. Rows that choose what they read are left out.
   void attendAll(const KvCache& kv, const int32_t* a, const std::vector<bool>& chooses) {
+    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads());
+    if (!blocks.empty()) return attendBlocks(kv, a, blocks, chooses);
     const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
     if (spans == 0)
       return pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int thread) {
@@ -261,6 +267,22 @@ struct Run {
     });
   }
 
+  // Tasks are (key/value head, block). Rows that choose what they read are left out.
+  void attendBlocks(const KvCache& kv, const int32_t* a, const std::vector<RowBlock>& blocks, const std::vector<bool>& chooses) {
+    const int n = static_cast<int>(blocks.size());
+    pool.run(kv.kvHeads * n, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) {
+        const RowBlock& block = blocks[i % n];
+        const auto begin = chooses.begin() + block.first;
+        const bool all = std::none_of(begin, begin + block.rows, [](bool it) { return it; });
+        if (block.rows >= kFewestBlockRows && all) attendBlock(e, step, a, block, i / n, scratch(thread));
+        else
+          for (int r = 0; r < block.rows; r++)
+            if (!begin[r]) attendWhole(kv, a, attendRow(kv, i / n, block.first + r), thread);
+      }
+    });
+  }
+
   void attendWhole(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
     const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
     const float* q = loadQueries(kv, a, row, thread);
@@ -274,23 +296,11 @@ struct Run {
     finishRow(kv, a, row, all);
   }
 
-  // A Gathered at the beginning of memory, its sums behind it.
-  static Gathered* placed(uint8_t* memory) {
-    auto* gathered = reinterpret_cast<Gathered*>(memory);
-    gathered->sums = reinterpret_cast<float*>(memory + alignUp(sizeof(Gathered)));
-    return gathered;
-  }
-
   // The row's scaled queries of one key/value head; rotated ones behind them where it reads codes.
   const float* loadQueries(const KvCache& kv, const int32_t* a, const AttendRow& row, int thread) {
     const int width = step.columns[a[1]] / kv.kvHeads;
     float* q = reinterpret_cast<float*>(scratch(thread));
-    const float* from = this->row(a[1], row.row) + row.head * width;
-    const float scale = 1.0f / std::sqrt(static_cast<float>(kv.headDim));
-    for (int i = 0; i < width; i++) q[i] = from[i] * scale;
-    if (row.coded == 0) return q;
-    memcpy(q + width, q, static_cast<size_t>(width) * 4);
-    for (int i = 0; i < width; i += kv.headDim) k.rotate(q + width + i, kv.headDim);
+    scaleQueries(k, this->row(a[1], row.row) + row.head * width, width / kv.headDim, kv.headDim, row.coded > 0, q);
     return q;
   }
 
@@ -307,12 +317,11 @@ struct Run {
   }
 
   // Page `place` of the row's sequence, of which it reads these blocks.
-  KvPage pageOf(const KvCache& kv, const int32_t* a, const AttendRow& row, int place, uint8_t blocks = 0xff) const {
-    const int at = row.sequence->pagesFrom + place, page = step.pages[at], layer = a[3];
-    KvPage one = {kv.keys(page, layer, row.head), kv.values(page, layer, row.head), {}, place < row.coded ? step.tiers[at] : 0, blocks};
-    if (one.tier != 0)
-      for (int j = 0; j < kPieces; j++) one.pieces[j] = kv.piece(j, page, layer, row.head);
-    return one;
+  KvPage pageOf(const KvCache& kv, const int32_t* a, const AttendRow& row, int place, uint8_t blocks = kAllBlocks) const {
+    const int at = row.sequence->pagesFrom + place;
+    KvPage page = kv.part(step.pages[at], a[3], row.head, place < row.coded ? step.tiers[at] : 0);
+    page.blocks = blocks;
+    return page;
   }
 
   void finishRow(const KvCache& kv, const int32_t* a, const AttendRow& row, Gathered* from) {
@@ -468,6 +477,25 @@ struct Run {
     for (int r = 0; r < step.rows[a[0]]; r++) memcpy(row(a[0], r), row(a[1], step.logitRows[r]), static_cast<size_t>(step.columns[a[0]]) * 4);
   }
 
+  // Rows in parts, so that one row is work for all threads; joined in their order, so that the bits do not tell.
+  void largest(const int32_t* a) {
+    const int rows = step.rows[a[1]], size = a[2], n = a[3], part = ceilDiv(size, kRowParts);
+    auto* found = reinterpret_cast<Largest*>(e.expertRows.data());
+    pool.run(rows * kRowParts, 1, [&](int first, int last, int) {
+      for (int i = first; i < last; i++) {
+        const int from = std::min(i % kRowParts * part, size);
+        k.largest(row(a[1], i / kRowParts), from, std::min(from + part, size), n, &found[i]);
+      }
+    });
+    for (int r = 0; r < rows; r++) {
+      Largest* all = &found[r * kRowParts];
+      for (int i = 1; i < kRowParts; i++) k.joinLargest(all, all + i, n);
+      float* out = row(a[0], r);
+      for (int i = 0; i < n; i++) out[i] = static_cast<float>(all->ids[i]), out[n + i] = all->values[i];
+      if (!all->finite) out[0] = -1;
+    }
+  }
+
   void op(const int32_t* words) {
     const int32_t* a = words + 1;
     switch (words[0]) {
@@ -480,6 +508,7 @@ struct Run {
       case kRoute: return route(a);
       case kAddExperts: return step.rows[a[0]] == 1 ? tryFetch(a) : addExperts(a);
       case kPickRows: return pickRows(a);
+      case kLargest: return largest(a);
     }
   }
 };
@@ -522,6 +551,7 @@ bool Engine::reserve(const Step& step) {
       const int longest = a[4] == 1 ? longestThatChooses(step) : 0;
       const int64_t each = gatheredBytes(group, kv.headDim);
       attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kSpanPages * sizeof(KvPage)));
+      attention = std::max(attention, rowBlockBytes(group, kv.headDim));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
       if (longest > 0) {
         parts = std::max(parts, each * kv.kvHeads * (ceilDiv(longest, kSpanTokens) + 1));
@@ -529,6 +559,7 @@ bool Engine::reserve(const Step& step) {
       }
     }
     if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
+    if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
       if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));

@@ -54,8 +54,21 @@ struct KvCache {
     return codes[piece].data() + page * pieceBytes(piece) + (layer * kvHeads + head) * headBytes(piece);
   }
 
+  // The stretches of memory that hold all layers of a page, in 16 bits or as the codes of a tier: fn(begin, bytes).
+  template <class Fn> void eachStretch(int page, int tier, Fn fn) const {
+    if (tier == 0) return fn(memory.data() + page * pageBytes(), pageBytes());
+    for (int i = 0; i <= kTiers - 1 - tier; i++) fn(piece(i, page, 0, 0), layers * kvHeads * headBytes(i));
+  }
+
   // The number of a sequence's first pages that the window of a query at this position does not touch.
   int pagesBehind(int position) const { return position + 1 < window ? 0 : (position + 1 - window) / kPageTokens; }
+
+  // One head's part, by a tier.
+  KvPage part(int page, int layer, int head, int tier) const {
+    KvPage part{keys(page, layer, head), values(page, layer, head), {}, tier};
+    for (int i = 0; tier != 0 && i < kPieces; i++) part.pieces[i] = piece(i, page, layer, head);
+    return part;
+  }
 
   bool reserveCodes() {
     for (int i = 0; i < kPieces; i++)
@@ -83,6 +96,7 @@ enum Op : int {
   kRoute,       // out ([rows, 2 topK]: experts as integers, weights), x, router, topK, normalise
   kAddExperts,  // y, x, routing, topK, gate, up, down
   kPickRows,    // out, x
+  kLargest,     // out ([rows, 2 k]: indices as floats, values), x, columns that count, k
   kOps
 };
 constexpr int kOpWords = 12;
@@ -100,7 +114,7 @@ struct Step {
 
 class Engine {
  public:
-  Engine(int threads, const Kernels* k) : kernels(k), pool(threads) {}
+  Engine(int threads, const Kernels* k, const GemmKernels* fastPrefill) : kernels(k), products(fastPrefill), pool(threads) {}
 
   // Takes the memory that `step` needs; false when there is none. Before the step is posted to the pool.
   bool reserve(const Step& step);
@@ -112,6 +126,7 @@ class Engine {
   double readBandwidth();
 
   const Kernels* const kernels;
+  const GemmKernels* const products;  // of attention in blocks of rows; nullptr where it has the bits of single rows
   std::vector<std::unique_ptr<MappedFile>> files;
   std::vector<Weight> weights;
   std::vector<std::vector<float>> vectors;  // weights that are in no file

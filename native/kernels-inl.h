@@ -5,7 +5,10 @@
 #include "format.h"
 #include "kernels.h"
 #include "kv-inl.h"
+#include "largest-inl.h"
+#include "prefill-inl.h"
 #include "scan-inl.h"
+#include "softmax-inl.h"
 
 namespace {
 
@@ -310,8 +313,7 @@ template <int chunks> inline void pageScores(const float* q, int group, const ui
     }
     if (t == count - 1) flush(n);
   }
-  for (int g = 0; g < group; g++)
-    for (int t = count; t < kPageTokens; t++) scores[g * kPageTokens + t] = kMasked;
+  maskScores(scores, group, count);
 }
 
 // out += probabilities of one page times its values, for `heads` heads, 16 columns of the head at a time.
@@ -333,7 +335,7 @@ inline void pageValues(const float* p, int group, int headDim, const uint16_t* v
   for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, out + g * headDim);
 }
 
-// Online softmax, page by page in order (Milakov and Gimelshein 2018), so that the result does not depend on chunking.
+// Online softmax, page by page in order, so that the result does not depend on chunking.
 template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, Gathered* out) {
   constexpr int headDim = chunks * 16;
   alignas(64) float scores[kMaxGroup * kPageTokens];
@@ -345,25 +347,7 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
     const int count = context - start < kPageTokens ? context - start : kPageTokens;
     if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, scores);
     else codedPageScores<chunks>(q + width, group, *pages, scores);
-    for (int g = 0; g < group; g++) {
-      float* s = scores + g * kPageTokens;
-      VF m = set1(out->largest[g]);
-      for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
-      const float next = maxLanes(m);
-      for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
-      // A masked score weighs nothing at all, not the smallest exponential.
-      for (int t = count; t < kPageTokens; t++) s[t] = 0;
-      for (int b = 0; b < kPageBlocks; b++)
-        if (!(pages->blocks >> b & 1)) store(s + b * 16, zero());
-      VF sum = zero();
-      for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
-      float shrink[16];
-      store(shrink, exponential(set1(out->largest[g] - next)));
-      out->total[g] = out->total[g] * shrink[0] + sumLanes(sum);
-      out->largest[g] = next;
-      for (float* part : sums)
-        for (int i = 0; i < headDim; i += 16) store(part + g * headDim + i, mul(load(part + g * headDim + i), set1(shrink[0])));
-    }
+    weighScores(scores, group, headDim, count, pages->blocks, out);
     if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, sums[0]);
     else codedPageValues<chunks>(scores, group, *pages, sums[1]);
   }
@@ -421,7 +405,8 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 }
 
 constexpr Kernels tableOf(const char* name) {
-  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, prepareScan, scan, merge, finish, siluMultiply, addWeighted, readAll};
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, prepareScan, scan, unpackPage, attendPage,
+          packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll};
 }
 
 }  // namespace

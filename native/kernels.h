@@ -3,6 +3,7 @@
 // order of operations, fused multiply-adds only where written.
 #pragma once
 #include <cstdint>
+#include "gemm.h"
 
 // Activations of 256 columns, int8 in groups of 32. Sums start from what turns unsigned codes into signed ones.
 struct alignas(64) ActBlock {
@@ -19,6 +20,7 @@ constexpr int kMaxGroup = 16;  // query heads of one key/value head
 constexpr int kMaxHeadDim = 128;
 constexpr int kTiers = 4;   // 0 keeps 16 bits, the others codes of ever fewer
 constexpr int kPageBlocks = kPageTokens / 16;  // a block is what a query chooses, or does not
+constexpr uint8_t kAllBlocks = 0xff;
 constexpr int kPieces = 3;  // of a page of codes: what tier 3 needs, what 2 adds, what 1 adds
 
 // One head's part of a page: half floats [pageTokens][headDim], or codes where the tier is not 0.
@@ -27,7 +29,7 @@ struct KvPage {
   const uint16_t* values;
   uint8_t* pieces[kPieces];
   int tier;
-  uint8_t blocks = 0xff;  // those that are read, bit b for block b; some only of a page of codes
+  uint8_t blocks = kAllBlocks;  // those that are read, bit b for block b; some only of a page of codes
 };
 
 // Rotated, scaled queries of a key/value head as integers; src/backend/reference/estimate.ts says what they are.
@@ -43,6 +45,14 @@ struct Gathered {
   float* sums;  // [2: plain, rotated][group][headDim]
 };
 constexpr int kMaxTopK = 64;
+
+// The largest values of a part of a row, best first, the lower index first where they tie.
+constexpr int kMaxLargest = 64;
+struct Largest {
+  int32_t count, finite;  // finite: 1 unless the part has an infinity or a NaN
+  int32_t ids[kMaxLargest];
+  float values[kMaxLargest];
+};
 
 // How a product of few rows fetches weights ahead: every line, 2 KB before its load; or the head of every page, two
 // pages before, and the rest is left to the processor, which follows a stream within a page but not into the next.
@@ -76,6 +86,14 @@ struct Kernels {
   void (*prepareScan)(const float* q, int group, int headDim, ScanQueries* out);
   // Estimates of `count` pages of codes: block b of page p gets masses[p][g][b] * 2^tops[p][g] of query g's attention.
   void (*scan)(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops);
+  // A page for many rows, keys then values: as floats in panels; or, of codes, their levels. What `attendPage` reads.
+  void (*unpackPage)(const KvPage& page, int headDim, float* out);
+  // One row over one more page, `count` tokens of it: the bits that `attend` gives. q is in the page's space.
+  void (*attendPage)(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out);
+  // The same two with factors packed for products, of which q is a left one. Tokens from `count` on become zeros.
+  void (*packPage)(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out);
+  void (*attendPacked)(const GemmKernels& products, const float* q, int group, int headDim, const KvPage& page, const float* packed,
+                       int count, Gathered* out);
   // into += from, which comes after it.
   void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
   // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.
@@ -84,6 +102,10 @@ struct Kernels {
   void (*siluMultiply)(float* gate, const float* up, int n);
   // y += sum over i of weight[i] * x[i]
   void (*addWeighted)(float* y, const float* const* x, const float* weight, int count, int n);
+  // The k largest of x[first, last), named by their index in x.
+  void (*largest)(const float* x, int first, int last, int k, Largest* out);
+  // into = the k largest of both; from is the part of the row right behind it.
+  void (*joinLargest)(Largest* into, const Largest* from, int k);
   // Sums 64-byte words, widest loads: the read bandwidth probe.
   uint64_t (*readAll)(const uint8_t* p, int64_t bytes);
 };

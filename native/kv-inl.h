@@ -148,6 +148,21 @@ template <int bits> inline void levelsAt(const uint8_t* const* planes, int at, V
   for (int i = 0; i < 4; i++) levels[i] = sub(levels[i], set1(kMiddle<bits>));
 }
 
+// Products of queries and levels, [group][kPageTokens], become scores: times the keys' steps, plus those with the mean.
+// Those of blocks that are not read are kMasked.
+template <int chunks> inline void scaleScores(const float* q, int group, const PartPlace& keys, int bits, int blocks, float* scores) {
+  constexpr int headDim = chunks * 16;
+  for (int g = 0; g < group; g++) {
+    VF sum = zero();
+    for (int c = 0; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), loadHalf(keys.mean + c * 16), sum);
+    const VF mean = set1(sumLanes(sum)), coarser = set1(static_cast<float>(1 << (8 - bits)));
+    for (int b = 0; b < kPageBlocks; b++) {
+      float* s = scores + g * kPageTokens + b * 16;
+      store(s, blocks >> b & 1 ? fma(load(s), mul(loadHalf(keys.scales + b * 16), coarser), mean) : set1(kMasked));
+    }
+  }
+}
+
 // Products of queries with 16 tokens' levels, into scores [group][kPageTokens] from token `first` on.
 template <int chunks, int bits> inline void blockProducts(const float* q, int group, const uint8_t* const* planes, int first, float* scores) {
   constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, vectors = chunks < 4 ? 1 : chunks / 4;
@@ -170,24 +185,14 @@ template <int chunks, int bits> inline void blockProducts(const float* q, int gr
   }
 }
 
-// Scores of one page, [group][kPageTokens], for rotated queries; those of blocks that are not read are kMasked.
+// Scores of one page, [group][kPageTokens], for rotated queries.
 template <int chunks, int bits> void codedScores(const float* q, int group, const PartPlace& keys, int blocks, float* scores) {
-  constexpr int headDim = chunks * 16;
   for (int b = 0; b < kPageBlocks; b++)
     if (blocks >> b & 1) blockProducts<chunks, bits>(q, group, keys.planes, b * 16, scores);
-  for (int g = 0; g < group; g++) {
-    VF sum = zero();
-    for (int c = 0; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), loadHalf(keys.mean + c * 16), sum);
-    const VF mean = set1(sumLanes(sum)), coarser = set1(1 << (8 - bits));
-    for (int b = 0; b < kPageBlocks; b++) {
-      float* s = scores + g * kPageTokens + b * 16;
-      store(s, blocks >> b & 1 ? fma(load(s), mul(loadHalf(keys.scales + b * 16), coarser), mean) : set1(kMasked));
-    }
-  }
+  scaleScores<chunks>(q, group, keys, bits, blocks, scores);
 }
 
-// out += probabilities of one page times its rotated values, for `heads` heads; w is [heads][2][kPageTokens]:
-// probabilities times the scales of the two halves of the channels.
+// out += probabilities of one page times its levels, for `heads` heads; w as scaleWeights makes it.
 template <int chunks, int bits, int heads> void codedHeads(const float* w, const PartPlace& values, int blocks, float* out) {
   constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, width = chunks < 4 ? chunks : 4;
   for (int v = 0; v * 64 < headDim; v++) {
@@ -211,11 +216,13 @@ template <int chunks, int bits, int heads> void codedHeads(const float* w, const
   }
 }
 
-template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
+// out += probabilities [group][kPageTokens] times the values' mean; w [group][2][kPageTokens]: probabilities times the
+// steps of the two halves of the channels.
+template <int chunks> inline void scaleWeights(const float* p, int group, const PartPlace& values, int bits, float* w, float* out) {
   constexpr int headDim = chunks * 16;
-  alignas(64) float scales[2][kPageTokens], w[kMaxGroup * 2 * kPageTokens];
+  alignas(64) float scales[2][kPageTokens];
   for (int t = 0; t < kPageTokens; t++)
-    for (int half = 0; half < 2; half++) scales[half][t] = halfToFloat(values.scales[t * 2 + half]) * (1 << (8 - bits));
+    for (int half = 0; half < 2; half++) scales[half][t] = halfToFloat(values.scales[t * 2 + half]) * static_cast<float>(1 << (8 - bits));
   for (int g = 0; g < group; g++) {
     VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) {
@@ -229,6 +236,12 @@ template <int chunks, int bits> void codedValues(const float* p, int group, cons
       store(o, fma(total, loadHalf(values.mean + c * 16), load(o)));
     }
   }
+}
+
+template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
+  constexpr int headDim = chunks * 16;
+  alignas(64) float w[kMaxGroup * 2 * kPageTokens];
+  scaleWeights<chunks>(p, group, values, bits, w, out);
   int g = 0;
   for (; g + 4 <= group; g += 4) codedHeads<chunks, bits, 4>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);
   for (; g < group; g++) codedHeads<chunks, bits, 1>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);

@@ -1,10 +1,13 @@
 // Writes a Qwen3-MoE checkpoint that recalls by construction: after `... key value ... key` it says `value`, at any
 // distance, so that recall over compressed keys and values can be measured without trained weights.
 //
-//   npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--lengths 4096,32768] [--needles 32]
+//   npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--yarn 4]
+//     [--lengths 4096,32768] [--needles 32] [--depths 64]
 //
-// With `--lengths` it also writes <folder>/needles.jsonl, haystacks of so many tokens with questions for every needle,
-// which `a3b eval kv <folder> --prompts <folder>/needles.jsonl` asks.
+// With `--lengths` it also writes <folder>/needles.jsonl: for each length a haystack with so many needles, all asked for,
+// and with `--depths` one without needles, into which each question puts one of its own, for
+// `a3b eval kv <folder> --prompts <folder>/needles.jsonl --inject 512`. With `--yarn` the model has 32,768 positions,
+// stretched.
 //
 // Layer 1 looks one token back and copies that token's key code; layer 2 looks for the token whose predecessor had the
 // key code of the present one, and copies its identity; the experts add nothing. With `--outliers s` four slow pairs of
@@ -16,20 +19,21 @@ import type { RawConfig } from "../src/model/config.ts"
 import { parseConfig } from "../src/model/config.ts"
 import { tensorSpecs } from "../src/model/tensors.ts"
 import { bytesOf, writeSafetensors } from "../src/distill/train/safetensors-writer.ts"
+import { rotaryEmbedding } from "../src/model/rope.ts"
 import { byteCharacters } from "../src/tokenizer/bytes.ts"
 import { writeText } from "../src/weights/disk.ts"
 import { tokenizerJson } from "../src/weights/tokenizer-json.ts"
 import type { WrittenTensor } from "../src/distill/train/safetensors-writer.ts"
+import { generator, numKeys, writeNeedles } from "./haystack.ts"
 
 export interface RetrieverOptions {
   /** Ids that fill the haystack, after those of the keys. */
   words?: number
   outliers?: number
   seed?: number
+  /** YaRN: positions for so many times the original ones. */
+  yarn?: { factor: number; original: number }
 }
-
-/** The first ids, one for each byte, are keys that needles may have; all later ones are words. */
-export const numKeys = byteCharacters.length
 
 const headDim = 128
 const hidden = 256
@@ -46,10 +50,12 @@ const theta = 1e7
 export function writeRetriever(folder: string, options: RetrieverOptions = {}): void {
   const { words = 20_000, outliers = 1, seed = 1 } = options
   const vocab = numKeys + words
-  const config = configOf(vocab)
+  const config = { ...configOf(vocab), ...(options.yarn && stretched(options.yarn)) }
+  const parsed = parseConfig(config)
   const random = generator(seed)
-  const values = tensorsOf(random, codesOf(random, vocab), outliers)
-  const tensors = tensorSpecs(parseConfig(config)).flatMap(({ name, shape }): WrittenTensor[] => {
+  const { frequencies } = rotaryEmbedding(parsed)
+  const values = tensorsOf(random, codesOf(random, vocab), { frequencies, outliers })
+  const tensors = tensorSpecs(parsed).flatMap(({ name, shape }): WrittenTensor[] => {
     const experts = shape.length === 3 ? shape[0] : 0
     const matrix = values.get(name) ?? zeros(shape.slice(-2))
     if (experts === 0) return [{ name, dtype: "F32", shape, bytes: bytesOf(matrix) }]
@@ -64,33 +70,6 @@ export function writeRetriever(folder: string, options: RetrieverOptions = {}): 
   writeText(join(folder, "config.json"), JSON.stringify(config))
   writeText(join(folder, "tokenizer.json"), JSON.stringify(tokenizerOf(vocab)))
   writeText(join(folder, "tokenizer_config.json"), JSON.stringify({ tokenizer_class: "Qwen2Tokenizer" }))
-}
-
-/** A haystack of `length` words with `key value` at even depths, one pair for each of the first `needles` keys. */
-export function haystack(length: number, needles: number, words: number, seed = 1) {
-  const random = generator(seed)
-  const word = () => numKeys + Math.floor(random() * words)
-  const ids = Int32Array.from({ length }, word)
-  const values = Array.from({ length: needles }, (_, key) => {
-    const at = Math.floor(((key + 0.5) * (length - 1)) / needles)
-    ids[at] = key
-    return ids[at + 1]
-  })
-  return { ids, values }
-}
-
-/** Haystacks as lines for `a3b eval kv --prompts`. */
-export function writeNeedles(file: string, lengths: readonly number[], needles: number, words: number): void {
-  const lines = lengths.map((length) => {
-    const { ids, values } = haystack(length, needles, words)
-    const questions = values.map((value, key) => ({
-      ids: [key],
-      answer: [value],
-      depth: (key + 0.5) / needles,
-    }))
-    return JSON.stringify({ ids: [...ids], questions })
-  })
-  writeText(file, lines.join("\n") + "\n")
 }
 
 function configOf(vocab: number): RawConfig {
@@ -122,6 +101,14 @@ function configOf(vocab: number): RawConfig {
   }
 }
 
+/** As the model card of the first release does it. */
+function stretched({ factor, original }: { factor: number; original: number }): RawConfig {
+  return {
+    max_position_embeddings: original,
+    rope_scaling: { rope_type: "yarn", factor, original_max_position_embeddings: original },
+  }
+}
+
 interface Codes {
   /** [vocab][64] unit vectors: what a token is */
   ids: Float32Array[]
@@ -143,7 +130,11 @@ function codesOf(random: () => number, vocab: number): Codes {
 }
 
 /** By name; what is left out is zero. */
-function tensorsOf(random: () => number, { ids, keys }: Codes, outliers: number): Map<string, Float32Array> {
+function tensorsOf(
+  random: () => number,
+  { ids, keys }: Codes,
+  { frequencies, outliers }: { frequencies: Float32Array; outliers: number },
+): Map<string, Float32Array> {
   const vocab = ids.length
   const embedding = zeros([vocab, hidden])
   const head = zeros([vocab, hidden])
@@ -154,7 +145,7 @@ function tensorsOf(random: () => number, { ids, keys }: Codes, outliers: number)
     head.set(ids[token], token * hidden + slots.out)
   }
   const ones = (size: number) => new Float32Array(size).fill(1)
-  const layers = [previousTokenHead(random), matchHead(random, outliers)]
+  const layers = [previousTokenHead(random, frequencies), matchHead(random, outliers)]
   return new Map([
     ["model.embed_tokens.weight", embedding],
     ["lm_head.weight", head],
@@ -192,10 +183,10 @@ interface Attention {
 const normGain = (parts: number) => Math.sqrt(hidden / parts)
 
 /** A constant key, and as query the same turned by one position: the score is highest one token back. */
-function previousTokenHead(random: () => number): Attention {
+function previousTokenHead(random: () => number, frequencies: Float32Array): Attention {
   const { q, k, v, o } = noise(random)
   for (let pair = 0; pair < fastPairs; pair++) {
-    const frequency = theta ** (-pair / (headDim / 2))
+    const frequency = frequencies[pair]
     k[pair * hidden + slots.constant] = 1
     q[pair * hidden + slots.constant] = Math.cos(frequency)
     q[(pair + headDim / 2) * hidden + slots.constant] = -Math.sin(frequency)
@@ -256,15 +247,6 @@ function normal(random: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 }
 
-/** Uniform in [0, 1): a linear congruence, of which the upper bits are taken (Knuth's MMIX constants). */
-function generator(seed: number): () => number {
-  let state = BigInt(seed)
-  return () => {
-    state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n)
-    return Number(state >> 32n) / 2 ** 32
-  }
-}
-
 /** Keys are written as bytes; a word has a name that nobody writes, for the model speaks ids. */
 function tokenizerOf(vocab: number) {
   const token = (id: number) => byteCharacters[id] ?? `<word${id - numKeys}>`
@@ -281,20 +263,25 @@ if (import.meta.filename === process.argv[1]) {
     options: {
       words: { type: "string", default: "20000" },
       outliers: { type: "string", default: "1" },
+      yarn: { type: "string", default: "1" },
       lengths: { type: "string" },
       needles: { type: "string", default: "32" },
+      depths: { type: "string", default: "0" },
     },
   })
-  const [words, outliers, needles] = [values.words, values.outliers, values.needles].map(Number)
+  const { words, outliers, yarn, needles, depths } = Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, Number(value)]),
+  )
   const lengths = values.lengths?.split(",").map(Number) ?? []
-  const wrong = [words, outliers, needles, ...lengths].some((value) => !(value > 0)) || needles > numKeys
-  if (positionals.length !== 1 || wrong) {
+  const wrong =
+    [words, outliers, yarn, needles, ...lengths].some((value) => !(value > 0)) || needles > numKeys
+  if (positionals.length !== 1 || wrong || !(depths >= 0)) {
     console.error(
-      "usage: npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--lengths 4096,32768] [--needles 32]",
+      "usage: npx tsx scripts/retriever.ts <folder> [--words 20000] [--outliers 64] [--yarn 4] [--lengths 4096,32768] [--needles 32] [--depths 64]",
     )
     process.exit(2)
   }
   const [folder] = positionals
-  writeRetriever(folder, { words, outliers })
-  if (lengths.length > 0) writeNeedles(join(folder, "needles.jsonl"), lengths, needles, words)
+  writeRetriever(folder, { words, outliers, ...(yarn > 1 && { yarn: { factor: yarn, original: 32_768 } }) })
+  if (lengths.length > 0) writeNeedles(join(folder, "needles.jsonl"), lengths, { needles, depths, words })
 }

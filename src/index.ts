@@ -5,6 +5,10 @@ export { Llm, load } from "./llm.ts"
 export type { GenerateRequest, LoadOptions } from "./llm.ts"
 export type { GenerationDefaults } from "./generation-defaults.ts"
 
+// conversations kept
+export { readSession, writeSession } from "./session.ts"
+export type { SavedPage, Session } from "./engine/sessions.ts"
+
 // the spine of a model elsewhere
 export { RemoteModel, remote } from "./remote/remote.ts"
 export type { RemoteOptions } from "./remote/remote.ts"
@@ -72,6 +76,7 @@ export type {
   KvCache,
   KvShape,
   KvTier,
+  PrefillMode,
   Rope,
   Routing,
   Selections,

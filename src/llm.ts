@@ -1,7 +1,7 @@
 // The spine: the whole path of one reply, and the only file that knows every room. Loads a model, picks the backend,
 // and walks each request down (render, encode, schedule, forward) and up again (sample, decode, parse).
 
-import type { Backend } from "./backend/backend.ts"
+import type { Backend, PrefillMode } from "./backend/backend.ts"
 import { pageTokens } from "./backend/backend.ts"
 import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
@@ -19,6 +19,7 @@ import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
 import type { ConstraintOptions } from "./engine/constraint.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
+import type { Session } from "./engine/sessions.ts"
 import type { KvPolicy } from "./engine/tiers.ts"
 import type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"
 import { generationDefaults, withDefaults } from "./generation-defaults.ts"
@@ -27,6 +28,7 @@ import { parseConfig } from "./model/config.ts"
 import { Qwen3Moe } from "./model/qwen3moe.ts"
 import { prepare } from "./prepare.ts"
 import type { PrepareOptions } from "./prepare.ts"
+import { fingerprintOf } from "./session.ts"
 import { StopStrings } from "./stop-strings.ts"
 import { checkRows, loadTokenizer } from "./tokenizer/tokenizer.ts"
 import type { Tokenizer } from "./tokenizer/tokenizer.ts"
@@ -45,6 +47,8 @@ export interface LoadOptions extends PrepareOptions {
   kvBudget?: number
   /** `auto` where left out: tokens that are made beyond 32,768 read only a part of the compressed pages; see README. */
   attention?: "auto" | "exact"
+  /** How attention reads prompts: `exact` where left out; `fast` may round, and then how a prompt was cut can show. */
+  prefillMode?: PrefillMode
 }
 
 export interface GenerateRequest {
@@ -121,8 +125,9 @@ export class Llm implements ChatModel {
     const { stopIds } = this.defaults
     this.#constrainer = new Constrainer({ tokenizer, tags: this.#tags, stopIds })
     const kvPages = Math.ceil(this.context / pageTokens)
-    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, tokenizerSize: tokenizer.size }
-    this.engine = new Engine(model, limits)
+    const fingerprint = fingerprintOf(packed, model.norms)
+    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, fingerprint }
+    this.engine = new Engine(model, { ...limits, tokenizerSize: tokenizer.size })
   }
 
   /** How the checkpoint writes conversations; read when it is first needed. */
@@ -167,6 +172,22 @@ export class Llm implements ChatModel {
       sampling: withDefaults(sampling, this.defaults.sampling),
       stopIds: stopIds ?? this.defaults.stopIds,
     })
+  }
+
+  /**
+   * Keys and values of a conversation whose reply has ended, by its request or its ids: a copy, to be kept with
+   * `writeSession` or otherwise. Throws `not-found` once others have taken its pages.
+   */
+  saveSession(of: ChatRequest | Int32Array): Session {
+    return this.engine.save(of instanceof Int32Array ? of : this.tokenizer.encode(render(this.format, of)))
+  }
+
+  /**
+   * Takes a saved conversation back in, for its next turn: a prompt that begins as it does need not be read again.
+   * Throws what `Session` says where it is of another model, is damaged or does not fit.
+   */
+  restoreSession(session: Session): void {
+    this.engine.restore(session)
   }
 
   /** Cancels what runs and gives all memory back. */
@@ -237,12 +258,12 @@ function explained(finish: Finish, thought: ThoughtState, stopString: string | u
 
 /** The native backend; where there is none, and none was asked for, the reference. */
 export async function openBackend(
-  options: Pick<LoadOptions, "backend" | "threads" | "onNotice">,
+  options: Pick<LoadOptions, "backend" | "threads" | "prefillMode" | "onNotice">,
 ): Promise<Backend> {
-  const { backend = "auto", threads, onNotice } = options
+  const { backend = "auto", threads, prefillMode, onNotice } = options
   if (backend === "cpu" || (backend === "auto" && (await hasAddon(onNotice)))) {
     const { loadCpuBackend } = await import("./backend/cpu/cpu.ts")
-    return loadCpuBackend({ threads })
+    return loadCpuBackend({ threads, prefillMode })
   }
   const { ReferenceBackend } = await import("./backend/reference/reference.ts")
   return new ReferenceBackend()

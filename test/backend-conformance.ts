@@ -23,6 +23,7 @@ import {
   rowsOf,
 } from "./formulas.ts"
 import type { Dense, RouteOptions } from "./formulas.ts"
+import { describeKvPages } from "./kv-conformance.ts"
 import { PackedFile } from "./packed-weights.ts"
 import type { Choose, Made } from "./packed-weights.ts"
 import { integer, seeded } from "./random.ts"
@@ -74,6 +75,7 @@ export function describeBackend(name: string, create: () => Backend, tolerances:
     describeAttention(setting)
     describeExperts(setting)
     describeSteps(setting)
+    describeKvPages(() => backend)
   })
 }
 
@@ -144,6 +146,42 @@ function describeRows({ file, tolerances, backend }: Setting): void {
     const expected = logitRows.flatMap((row) => rows[row])
     expect([...(await valuesOf(ops, picked))]).toEqual(expected)
   })
+
+  test.each([
+    [1, 40, 40, 7],
+    [3, 1000, 1000, 64],
+    [2, 1000, 937, 20],
+    [1, 5000, 5000, 1],
+  ])("largest of %i rows of %i, the first %i of them: %i", async (rows, columns, size, k) => {
+    // Few different values, so that many tie.
+    const x = Float32Array.from({ length: rows * columns }, () => integer(random, -40, 40) / 8)
+    const ops = begin(backend(), batchOf([{ tokens: 1 }]))
+    const from = ops.tensor(x, rows, columns)
+    const found = ops.largest(from, size, k)
+    const got = rowsOf(await valuesOf(ops, found), k)
+    for (const [row, values] of rowsOf(x, columns).entries()) {
+      const best = [...values.slice(0, size).keys()]
+        .sort((a, b) => values[b] - values[a] || a - b)
+        .slice(0, k)
+      expect([...got[2 * row]]).toEqual(best)
+      expect([...got[2 * row + 1]]).toEqual(best.map((column) => values[column]))
+    }
+    expect(ops.read(from)).toEqual(x)
+  })
+
+  test.each([NaN, Infinity, -Infinity])(
+    "a row with %d has no largest, nor does it disturb others",
+    async (wrong) => {
+      for (const place of [0, 70, 299]) {
+        const x = Float32Array.from({ length: 600 }, (_, i) => i % 7)
+        x[300 + place] = wrong
+        const ops = begin(backend(), batchOf([{ tokens: 1 }]))
+        const [good, bad] = rowsOf(await valuesOf(ops, ops.largest(ops.tensor(x, 2, 300), 300, 2)), 4)
+        expect([...good]).toEqual([6, 13, 6, 6])
+        expect(bad[0]).toBe(-1)
+      }
+    },
+  )
 
   test("no logit rows make no logits", async () => {
     const [norm, head] = [file.add("norm", "f32", [96]), file.add("head", "q8_0", [40, 96])]
@@ -509,6 +547,8 @@ function describeSteps({ file, backend }: Setting): void {
     expect(() => ops.storeKv(kv, 1, wide, wide)).toThrow(bug)
     expect(() => ops.attend(wide, kv, 0)).toThrow(bug)
     expect(() => ops.pickRows(wide)).toThrow(bug)
+    expect(() => ops.largest(wide, 65, 1)).toThrow(bug)
+    expect(() => ops.largest(wide, 64, 65)).toThrow(bug)
     expect(() => ops.begin(batchOf([{ tokens: 129, pages: [0] }]))).toThrow(bug)
     expect(() => ops.begin(batchOf([{ tokens: 2 }], { logitRows: [2] }))).toThrow(bug)
     const [sequence] = batchOf([{ tokens: 2 }]).sequences

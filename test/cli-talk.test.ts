@@ -468,6 +468,20 @@ describe("logits", () => {
     expect(second).toMatch(new RegExp(`^ +1 +10 +${best}: `))
   })
 
+  test.runIf(existsSync("build/Release/a3b.node"))(
+    "of fast prefill come with what exact ones say",
+    async () => {
+      const args = ["logits", models.thoughtful, "--ids", "10,10,32,11,12", "--prefill-mode", "fast"]
+      const { distanceFromExact, logits } = JSON.parse((await a3b([...args, "--json"])).stdout)
+      expect(logits).toHaveLength(5)
+      // Four factors of attention are each rounded by 2^-9 at most.
+      expect(distanceFromExact).toBeLessThan(4 * 2 ** -9)
+      expect((await a3b(args)).stdout).toMatch(
+        /\nthe logits of exact prefill are [\d.e-]+ % away \(relative L2\)\n$/,
+      )
+    },
+  )
+
   test("refuses ids beyond the vocabulary, and more than the model has positions for", async () => {
     const beyond = await a3b(["logits", models.thoughtful, "--ids", "1,99999"])
     expect(beyond.code).toBe(1)
@@ -493,6 +507,7 @@ describe("bench", () => {
     expect(result).toEqual({
       isa: expect.any(String),
       threads: 1,
+      prefillMode: "exact",
       readBandwidthGBs: expect.any(Number),
       weightBytesPerToken: expect.any(Number),
       prefill: [
@@ -511,9 +526,11 @@ describe("bench", () => {
     })
   })
 
-  test("the reference backend has no bandwidth to tell", async () => {
-    const { stdout } = await a3b(["bench", models.thoughtful, ...args, "--backend", "reference"])
-    expect(JSON.parse(stdout)).toMatchObject({ isa: "JavaScript", readBandwidthGBs: null })
+  test("the reference backend has no bandwidth to tell, and reads prompts exactly", async () => {
+    const options = ["--backend", "reference", "--prefill-mode", "fast"]
+    const { stdout } = await a3b(["bench", models.thoughtful, ...args, ...options])
+    const what = { isa: "JavaScript", readBandwidthGBs: null, prefillMode: "exact" }
+    expect(JSON.parse(stdout)).toMatchObject(what)
   })
 
   test("refuses what the model has no positions for, with both numbers", async () => {

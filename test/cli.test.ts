@@ -119,6 +119,10 @@ describe("wrong usage ends with 2 and one line", () => {
       "error: option '--tiers <list>' argument 'T1,T0' is invalid. Wanted some of T1, T2, T3: see --help",
     ],
     [
+      ["serve", "model", "--prefill-mode", "quick"],
+      "error: option '--prefill-mode <mode>' argument 'quick' is invalid. Allowed choices are exact, fast: see --help",
+    ],
+    [
       ["run", "model", "--prompt", "hi", "--backend", "gpu"],
       "error: option '--backend <name>' argument 'gpu' is invalid. Allowed choices are auto, cpu, reference: see --help",
     ],

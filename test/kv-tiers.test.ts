@@ -10,37 +10,16 @@ import type { Backend, KvTier } from "../src/backend/backend.ts"
 import { loadCpuBackend } from "../src/backend/cpu/cpu.ts"
 import { ReferenceBackend } from "../src/backend/reference/reference.ts"
 import { Engine } from "../src/engine/engine.ts"
-import { parseConfig } from "../src/model/config.ts"
 import { Qwen3Moe } from "../src/model/qwen3moe.ts"
-import { tensorSpecs } from "../src/model/tensors.ts"
-import type { PackedTensor } from "../src/weights/format.ts"
-import { tinyConfig } from "./checkpoint-files.ts"
-import { PackedFile } from "./packed-weights.ts"
-import { seeded } from "./random.ts"
 import { allOf, greedy, promptOf } from "./scripted-model.ts"
+import { raw, tinyPacked } from "./tiny-packed.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "a3b-kv-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const raw = {
-  ...tinyConfig,
-  hidden_size: 32,
-  head_dim: 32,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  moe_intermediate_size: 32,
-  max_position_embeddings: 1024,
-}
 const window = 128
 
-function packedModel() {
-  const file = new PackedFile(join(folder, "weights"), seeded(3))
-  const tensors = new Map<string, PackedTensor>()
-  for (const { name, shape } of tensorSpecs(parseConfig(raw)))
-    tensors.set(name, file.add(name, "f32", [...shape]).tensor)
-  return { path: file.path, config: raw, tensors }
-}
-const packed = packedModel()
+const packed = tinyPacked(folder)
 const ids = promptOf(600).map((id) => id % raw.vocab_size)
 
 /** Logits of every position, from steps of `chunk` tokens. */
@@ -117,6 +96,27 @@ describe.each(backends)("a model over compressed pages of the %s backend", (_, c
     const got = Float32Array.from(rows.flatMap((row) => [...row]))
     expect(firstDifference(got, expected)).toBe(-1)
     await engine.free()
+  })
+
+  test("goes on from no page that is there as codes only", async () => {
+    const options = { sampling: { ...greedy, maxTokens: 400 }, stopIds: new Set<number>() }
+    const engine = engineOf(create(), 2, 512)
+    const first = Int32Array.from(ids.slice(0, 10))
+    const reply = await allOf(engine.generate(first, options))
+    // The window of this prompt's end has page 1, of which the long reply before left codes only.
+    const next = Int32Array.from([...first, ...reply, 1, 2])
+    const short = { ...options, sampling: { ...greedy, maxTokens: 2 } }
+    await allOf(engine.generate(next, short))
+    const other = Int32Array.from([...next.subarray(0, 300), 3, 4])
+    const fresh = engineOf(create(), 2, 512)
+    const replyOf = async (from: Engine) => {
+      const generation = from.generate(other, { ...short, logprobs: 8 })
+      const reply: unknown[] = []
+      for await (const id of generation) reply.push([id, generation.takeLogprobs()])
+      return reply
+    }
+    expect(await replyOf(engine)).toEqual(await replyOf(fresh))
+    await Promise.all([engine.free(), fresh.free()])
   })
 
   test("replies alike to a prompt whose beginning it has kept", async () => {

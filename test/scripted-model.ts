@@ -41,10 +41,22 @@ export class ScriptedModel implements BatchModel {
     return { id: 0, rows: batch.logitRows.length, columns: this.config.vocab }
   }
 
+  /** What was read, in order. */
+  readonly reads: ("whole" | "largest")[] = []
+  /** Columns that `largest` looks at. */
+  #size = 0
+
   /** What `trimKv` was told, e.g. `3: 1`. */
   readonly trims: string[] = []
 
   readonly backend = {
+    name: "reference" as const,
+    readKv: () => ({ keys: new Float32Array(0), values: new Float32Array(0) }),
+    writeKv: () => {},
+    exportPage: (_kv: KvCache, page: number): Uint8Array =>
+      new Uint8Array(this.#cache.slice(page * pageTokens, (page + 1) * pageTokens).buffer),
+    importPage: (_kv: KvCache, page: number, _tier: number, bytes: Uint8Array): void =>
+      this.#cache.set(new Int32Array(bytes.slice().buffer), page * pageTokens),
     trimKv: (_kv: KvCache, page: number, keep: unknown) => void this.trims.push(`${page}: ${String(keep)}`),
     submit: async (signal?: AbortSignal): Promise<void> => {
       const batch = this.#batch as Batch
@@ -56,11 +68,29 @@ export class ScriptedModel implements BatchModel {
       if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
       this.#run(batch)
     },
-    read: (x: Tensor, out?: Float32Array): Float32Array => {
-      expect(out?.length).toBe(x.rows * x.columns)
-      out?.set(this.#logits)
-      return out as Float32Array
+    largest: (x: Tensor, size: number, k: number): Tensor => {
+      this.#size = size
+      return { id: 1, rows: x.rows, columns: 2 * k }
     },
+    read: (x: Tensor, out = new Float32Array(x.rows * x.columns)): Float32Array => {
+      expect(out.length).toBe(x.rows * x.columns)
+      out.set(x.id === 0 ? this.#logits : this.#largest(x))
+      this.reads.push(x.id === 0 ? "whole" : "largest")
+      return out
+    },
+  }
+
+  #largest({ rows, columns }: Tensor): Float32Array {
+    const { vocab } = this.config
+    return Float32Array.from(
+      Array.from({ length: rows }, (_, row) => {
+        const logits = this.#logits.subarray(row * vocab, row * vocab + this.#size)
+        const ids = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, columns / 2)
+        return logits.every(Number.isFinite)
+          ? [...ids, ...ids.map((id) => logits[id])]
+          : new Array<number>(columns).fill(-1)
+      }).flat(),
+    )
   }
 
   #run(batch: Batch): void {

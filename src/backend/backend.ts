@@ -38,6 +38,9 @@ export interface KvShape {
 
 export const pageTokens = 128
 
+/** Most values of a row that `largest` finds. */
+export const maxLargest = 64
+
 /** Tokens up to a query, its own among them, that it reads in 16 bits whatever the tiers of their pages. */
 export const kvWindow = 1024
 
@@ -100,6 +103,18 @@ export function kvPageBytes(tier: KvTier, headDim: number): number {
   const { keyBits, valueBits } = kvTiers[tier]
   const planes = ((keyBits + valueBits) * pageTokens * headDim) / 8
   return tier === 0 ? planes : planes + 2 * 2 * headDim + 3 * 2 * pageTokens
+}
+
+/**
+ * How attention reads many rows of a prompt: with the bits that each row would have alone, or by blocked products whose
+ * rounding the processor chooses, as it is fastest. Only the cpu backend has the second.
+ */
+export type PrefillMode = "exact" | "fast"
+
+/** One layer of a page: [pageTokens, kvHeads * headDim] each. */
+export interface KvRows {
+  readonly keys: Float32Array
+  readonly values: Float32Array
 }
 
 export interface KvCache {
@@ -166,6 +181,24 @@ export interface Backend {
    * most those that it has. Between steps, or of a page that the running step does not use.
    */
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void
+  /**
+   * Writes one layer of a whole page, keys and values [pageTokens, kvHeads * headDim], as `storeKv` does, and with a
+   * coded tier the codes that a step gives such a page. As this and the next three read or write a page at once, it must
+   * be one that no running step uses. Throws `out-of-memory` where there is none for codes.
+   */
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void
+  /** One layer of a page that is there in 16 bits. */
+  readKv(kv: KvCache, layer: number, page: number): KvRows
+  /**
+   * All layers of a page, in 16 bits (T0) or as the codes of the tier that it has: kvPageBytes for every head and layer,
+   * twice those of T0 by the reference backend, which keeps 32 bits. Means something only to a backend of the same name.
+   */
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array
+  /**
+   * Makes a page what it was when it was exported; one that has both comes back by two calls. Throws `bad-file` where
+   * the length is wrong, and as `writeKv`.
+   */
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void
   /** A vector [columns] worked out from packed ones. */
   vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight
   /** Forgets the recorded ops and all tensors. */
@@ -207,6 +240,12 @@ export interface Backend {
   selections(kv: KvCache): Selections
   /** The batch's logitRows of x. */
   pickRows(x: Tensor): Tensor
+  /**
+   * Of each row's first `size` columns the k largest, best first, the lower column first where they tie: [rows, 2 k],
+   * their columns and then their values. The first column is -1 where one of the `size` values is not finite. k is at
+   * most maxLargest.
+   */
+  largest(x: Tensor, size: number, k: number): Tensor
 
   /** Runs the recorded ops off the event loop; rejects with code `cancelled` within 100 ms of an abort. */
   submit(signal?: AbortSignal): Promise<void>

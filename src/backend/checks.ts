@@ -1,9 +1,9 @@
 // Step 5. What every op asserts of its operands when it is recorded, so that kernels need not: shapes and ranges that
 // the contract in backend.ts implies. A failure here is a bug of the caller. Knows handles; never values.
 
-import { assert } from "../util/errors.ts"
-import { kvTiers, pageTokens } from "./backend.ts"
-import type { Batch, Experts, KvCache, Rope, Routing, Tensor, Weight } from "./backend.ts"
+import { UserError, assert } from "../util/errors.ts"
+import { kvPageBytes, kvTiers, maxLargest, pageTokens } from "./backend.ts"
+import type { Batch, Experts, KvCache, KvRows, KvTier, Rope, Routing, Tensor, Weight } from "./backend.ts"
 
 export function checkBatch({ ids, positions, slots, sequences, logitRows }: Batch): void {
   const tokens = ids.length
@@ -65,6 +65,30 @@ export function checkStoreKv(kv: KvCache, layer: number, k: Tensor, v: Tensor, {
   assert(inside, `a slot is outside the ${pages} pages`)
 }
 
+export function checkPage(kv: KvCache, page: number, tier = 0): void {
+  const { pages } = kv.shape
+  assert(Number.isInteger(page) && page >= 0 && page < pages, `page ${page} of ${pages}`)
+  assert(tier in kvTiers, `tier ${tier} of ${kvTiers.length}`)
+}
+
+export function checkKvRows(kv: KvCache, layer: number, { keys, values }: KvRows): void {
+  checkLayer(kv, layer)
+  const size = pageTokens * kv.shape.kvHeads * kv.shape.headDim
+  const fits = keys.length === size && values.length === size
+  assert(fits, `a page of ${keys.length} keys and ${values.length} values where ${size} of each are due`)
+}
+
+/** An imported page may come from anywhere. */
+export function checkPageBytes(bytes: Uint8Array, { shape }: KvCache, tier: KvTier, valueBytes: 2 | 4): void {
+  const wanted =
+    shape.layers * shape.kvHeads * kvPageBytes(tier, shape.headDim) * (tier === 0 ? valueBytes / 2 : 1)
+  if (bytes.length === wanted) return
+  throw new UserError(
+    "bad-file",
+    `a saved page of ${kvTiers[tier].name} has ${bytes.length} bytes; wanted ${wanted}: it was cut, or is of another cache`,
+  )
+}
+
 export function checkAttend(q: Tensor, kv: KvCache, layer: number, { ids, sequences }: Batch): void {
   checkLayer(kv, layer)
   const { kvHeads, headDim, pages: numPages } = kv.shape
@@ -90,6 +114,11 @@ export function checkExperts(y: Tensor, x: Tensor, routing: Routing, { gate, up,
 
 export function checkPickRows(x: Tensor, { ids }: Batch): void {
   assert(x.rows === ids.length, `${x.rows} rows for ${ids.length} tokens`)
+}
+
+export function checkLargest(x: Tensor, size: number, k: number): void {
+  assert(size >= 1 && size <= x.columns, `the first ${size} of ${x.columns} columns`)
+  assert(k >= 1 && k <= Math.min(maxLargest, size), `the ${k} largest of ${size}, at most ${maxLargest}`)
 }
 
 function checkLayer({ shape }: KvCache, layer: number): void {

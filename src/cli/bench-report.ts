@@ -1,5 +1,6 @@
 // What a benchmark measured in, the lines that people read out.
 
+import type { PrefillMode } from "../backend/backend.ts"
 import type { DecodeSpeed, PrefillSpeed } from "./benchmark.ts"
 import { print, table } from "./output.ts"
 import { count, fileSize, memorySize } from "./units.ts"
@@ -8,6 +9,7 @@ import { count, fileSize, memorySize } from "./units.ts"
 export interface BenchResult {
   isa: string
   threads: number
+  prefillMode: PrefillMode
   /** What all threads together read from memory; null for a backend that cannot tell. */
   readBandwidthGBs: number | null
   weightBytesPerToken: number
@@ -21,9 +23,9 @@ export interface BenchResult {
 }
 
 export function showBench(result: BenchResult): void {
-  const { isa, threads, readBandwidthGBs, loadMs, rssBytes } = result
+  const { isa, threads, prefillMode, readBandwidthGBs, loadMs, rssBytes } = result
   const bandwidth = readBandwidthGBs === null ? "" : `; memory is read at ${readBandwidthGBs.toFixed(1)} GB/s`
-  print(`${isa}, ${threads} thread${threads === 1 ? "" : "s"}${bandwidth}`)
+  print(`${isa}, ${threads} thread${threads === 1 ? "" : "s"}, ${prefillMode} prefill${bandwidth}`)
   print(`loaded in ${loadMs.toFixed(0)} ms; ${memorySize(rssBytes)} resident, mapped weights included`)
   print(`one token reads ${fileSize(result.weightBytesPerToken)} of weights\n`)
   print(speedTable(result))

@@ -16,11 +16,18 @@ import type { Lengths } from "./benchmark.ts"
 import { checkLengths, longestContext, measure, weightBytesPerToken } from "./benchmark.ts"
 import { interruptible } from "./interrupt.ts"
 import { checkMemory, openPrepared } from "./loading.ts"
-import { addJsonOption, addModelOptions, modelArgument, wholeNumber, wholeNumbers } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import {
+  addJsonOption,
+  addModelOptions,
+  addPrefillOption,
+  modelArgument,
+  wholeNumber,
+  wholeNumbers,
+} from "./options.ts"
+import type { ModelOptions, PrefillOptions } from "./options.ts"
 import { note, printJson } from "./output.ts"
 
-interface BenchOptions extends ModelOptions {
+interface BenchOptions extends ModelOptions, PrefillOptions {
   prefill?: number[]
   decode: number
   depth?: number[]
@@ -38,7 +45,7 @@ const notes = [
 ]
 
 export function define(command: Command): void {
-  addJsonOption(addModelOptions(command))
+  addJsonOption(addPrefillOption(addModelOptions(command)))
     .addArgument(modelArgument())
     .option(
       "--prefill <tokens>",
@@ -92,6 +99,7 @@ async function runBench(path: string, options: BenchOptions, signal: AbortSignal
     return {
       isa: backend.device,
       threads: backend.threads,
+      prefillMode: backend instanceof CpuBackend ? options.prefillMode : "exact",
       readBandwidthGBs: bandwidth,
       weightBytesPerToken: bytesPerToken,
       ...speeds,

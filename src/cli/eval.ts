@@ -2,11 +2,12 @@
 
 import { Argument, InvalidArgumentError } from "commander"
 import type { Command } from "commander"
-import { kvTiers, kvWindow, selection } from "../backend/backend.ts"
+import { kvTiers, kvWindow, pageTokens, selection } from "../backend/backend.ts"
 import type { CodedTier } from "../backend/backend.ts"
 import { readFormat } from "../chat/format.ts"
 import { kvFidelity } from "../eval/kv-fidelity.ts"
 import type { Fidelity } from "../eval/kv-fidelity.ts"
+import { kvInjection } from "../eval/kv-injection.ts"
 import { plannedPrompts, promptsFrom } from "../eval/kv-prompts.ts"
 import type { KvPrompt } from "../eval/kv-prompts.ts"
 import { fidelityHtml, fidelityText, summaryOf } from "../eval/kv-report.ts"
@@ -14,6 +15,7 @@ import { generationDefaults } from "../generation-defaults.ts"
 import { openBackend } from "../llm.ts"
 import { parseConfig } from "../model/config.ts"
 import { Qwen3Moe } from "../model/qwen3moe.ts"
+import type { QkNorms } from "../model/weights.ts"
 import { loadTokenizer } from "../tokenizer/tokenizer.ts"
 import { UserError } from "../util/errors.ts"
 import { writeText } from "../weights/disk.ts"
@@ -43,6 +45,7 @@ interface EvalOptions extends ModelOptions, AttentionOptions {
   replyTokens: number
   seed: number
   prompts?: string
+  inject?: number
   report?: string
   json?: boolean
 }
@@ -63,6 +66,11 @@ export function define(command: Command): void {
     .option("--reply-tokens <number>", "longest greedy reply", wholeNumber(1, 4096), 48)
     .option("--seed <number>", "of the texts", wholeNumber(0, 2 ** 31), 1)
     .option("--prompts <file>", "ask these, one JSON object a line, in place of our own")
+    .option(
+      "--inject <tokens>",
+      "compute the texts' keys and values in stretches of so many tokens and inject them, beside other codes",
+      wholeNumber(pageTokens, 1 << 20),
+    )
     .option("--report <file>", "write pictures and tables as one HTML page")
     .action(evaluate)
 }
@@ -97,14 +105,18 @@ async function measure(
   const longest = Math.max(...prompts.map(({ ids }) => ids.length)) + options.replyTokens
   checkMemory(packed, Math.min(longest, config.maxPositions), options)
   const backend = await openBackend({ ...options, onNotice: note })
+  const asked = {
+    ...options,
+    selectiveFrom: options.attention === "auto" ? selection.from : undefined,
+    stopIds: generationDefaults(packed.config, packed.generationConfig).stopIds,
+    signal,
+    onPrompt: (done: number, all: number) => note(`${done} of ${all} texts`),
+  }
+  const model = (norms: QkNorms) => Qwen3Moe.load(backend, packed, norms)
   try {
-    return await kvFidelity(Qwen3Moe.load(backend, packed, "balanced"), prompts, {
-      ...options,
-      selectiveFrom: options.attention === "auto" ? selection.from : undefined,
-      stopIds: generationDefaults(packed.config, packed.generationConfig).stopIds,
-      signal,
-      onPrompt: (done, all) => note(`${done} of ${all} texts`),
-    })
+    return options.inject === undefined
+      ? await kvFidelity(model("balanced"), prompts, asked)
+      : await kvInjection(model, prompts, { ...asked, stretchTokens: options.inject })
   } finally {
     backend.free()
   }

@@ -2,17 +2,25 @@
 
 import type { Command } from "commander"
 import { pageTokens } from "../backend/backend.ts"
+import type { PrefillMode } from "../backend/backend.ts"
 import { Engine } from "../engine/engine.ts"
 import { openBackend } from "../llm.ts"
 import { parseConfig } from "../model/config.ts"
 import { Qwen3Moe } from "../model/qwen3moe.ts"
 import { interruptible } from "./interrupt.ts"
 import { checkMemory, openPrepared } from "./loading.ts"
-import { addJsonOption, addModelOptions, modelArgument, required, wholeNumbers } from "./options.ts"
-import type { ModelOptions } from "./options.ts"
+import {
+  addJsonOption,
+  addModelOptions,
+  addPrefillOption,
+  modelArgument,
+  required,
+  wholeNumbers,
+} from "./options.ts"
+import type { ModelOptions, PrefillOptions } from "./options.ts"
 import { note, print, printJson, table } from "./output.ts"
 
-interface LogitsOptions extends ModelOptions {
+interface LogitsOptions extends ModelOptions, PrefillOptions {
   ids?: number[]
   json?: boolean
 }
@@ -21,7 +29,7 @@ interface LogitsOptions extends ModelOptions {
 const shown = 5
 
 export function define(command: Command): void {
-  addJsonOption(addModelOptions(command))
+  addJsonOption(addPrefillOption(addModelOptions(command)))
     .addArgument(modelArgument())
     .option("--ids <list>", "token ids, like 151644,872,198", wholeNumbers(0, 2 ** 24))
     .action(logits)
@@ -30,10 +38,27 @@ export function define(command: Command): void {
 function logits(path: string, options: LogitsOptions, command: Command): Promise<void> {
   const ids = required(options.ids, "--ids <list>", command)
   return interruptible(async (signal) => {
-    const rows = await computeLogits(path, Int32Array.from(ids), options, signal)
-    if (options.json) printJson({ ids, logits: rows.map((row) => Array.from(row)) })
+    const compute = (prefillMode: PrefillMode) =>
+      computeLogits(path, Int32Array.from(ids), { ...options, prefillMode }, signal)
+    const rows = await compute(options.prefillMode)
+    const distance = options.prefillMode === "fast" ? distanceOf(rows, await compute("exact")) : undefined
+    if (options.json)
+      printJson({ ids, logits: rows.map((row) => Array.from(row)), distanceFromExact: distance })
     else print(largest(ids, rows))
+    if (distance !== undefined && !options.json)
+      print(`\nthe logits of exact prefill are ${(100 * distance).toPrecision(2)} % away (relative L2)`)
   })
+}
+
+/** The length of all differences, as a part of that of the exact values. */
+function distanceOf(rows: readonly Float32Array[], exact: readonly Float32Array[]): number {
+  let [off, all] = [0, 0]
+  for (const [position, row] of exact.entries())
+    for (const [id, value] of row.entries()) {
+      off += (rows[position][id] - value) ** 2
+      all += value ** 2
+    }
+  return Math.sqrt(off / all)
 }
 
 async function computeLogits(

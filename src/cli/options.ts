@@ -2,6 +2,7 @@
 
 import { Argument, InvalidArgumentError, Option } from "commander"
 import type { Command } from "commander"
+import type { PrefillMode } from "../backend/backend.ts"
 import { quants } from "../weights/pack-plan.ts"
 import type { Quant } from "../weights/pack-plan.ts"
 
@@ -87,6 +88,21 @@ export function addAttentionOption(command: Command): Command {
     new Option("--attention <type>", "what tokens that are made beyond 32,768 read of compressed pages")
       .choices(["auto", "exact"])
       .default("auto", "auto: what most attention goes to, all of it where that is spread"),
+  )
+}
+
+export interface PrefillOptions {
+  prefillMode: PrefillMode
+}
+
+export function addPrefillOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      "--prefill-mode <mode>",
+      "attention over prompts: the same bits however they are cut, or faster",
+    )
+      .choices(["exact", "fast"])
+      .default("exact"),
   )
 }
 

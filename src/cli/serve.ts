@@ -16,15 +16,16 @@ import {
   addContextOption,
   addKvOptions,
   addModelOptions,
+  addPrefillOption,
   decimal,
   modelArgument,
   wholeNumber,
 } from "./options.ts"
-import type { AttentionOptions, KvOptions, ModelOptions } from "./options.ts"
+import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions } from "./options.ts"
 import { note, print } from "./output.ts"
 import { count } from "./units.ts"
 
-interface ServeCommandOptions extends ModelOptions, KvOptions, AttentionOptions {
+interface ServeCommandOptions extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions {
   context?: number
   host: string
   port: number
@@ -43,7 +44,7 @@ const collect = (one: string, all: string[]) => [...all, one]
 
 export function define(command: Command): void {
   command.addArgument(modelArgument().argOptional())
-  addModelOptions(addAttentionOption(addKvOptions(addContextOption(command))))
+  addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command)))))
     .option("--host <address>", "address to listen on; only this machine reaches the default", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for a free one", wholeNumber(0, 65_535), 8080)
     .option("--api-key-file <file>", "let in only who has a key of this file; see a3b key")

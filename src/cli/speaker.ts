@@ -8,12 +8,18 @@ import type { ChatModel } from "../types.ts"
 import { UserError } from "../util/errors.ts"
 import { defaultModel } from "./default-model.ts"
 import { showingProgress } from "./loading.ts"
-import { addAttentionOption, addContextOption, addKvOptions, addModelOptions } from "./options.ts"
-import type { AttentionOptions, KvOptions, ModelOptions } from "./options.ts"
+import {
+  addAttentionOption,
+  addContextOption,
+  addKvOptions,
+  addModelOptions,
+  addPrefillOption,
+} from "./options.ts"
+import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions } from "./options.ts"
 import { note } from "./output.ts"
 import { count } from "./units.ts"
 
-export interface SpeakerOptions extends ModelOptions, KvOptions, AttentionOptions {
+export interface SpeakerOptions extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions {
   context?: number
   remote?: string
   remoteModel?: string
@@ -29,7 +35,7 @@ export interface Speaker {
 }
 
 export function addSpeakerOptions(command: Command): Command {
-  addModelOptions(addAttentionOption(addKvOptions(addContextOption(command))))
+  addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command)))))
   return command
     .option(
       "--remote <url>",
@@ -82,7 +88,16 @@ function greetingOf(model: string, { model: { backend }, context }: Llm): string
   return `${model}\n${backend.device}, ${threads}, context of ${count(context)} tokens; /help lists the commands`
 }
 
-const localOptions = ["threads", "backend", "tokenizer", "context", "kv", "kvBudget", "attention"]
+const localOptions = [
+  "threads",
+  "backend",
+  "tokenizer",
+  "context",
+  "kv",
+  "kvBudget",
+  "attention",
+  "prefillMode",
+]
 
 /** What would change nothing is not passed over. */
 function refuseLocal(named: string | undefined, command: Command): void {

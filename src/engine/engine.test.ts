@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { allOf, greedy, hashed, hashing, promptOf, scripted } from "../../test/scripted-model.ts"
+import type { Script } from "../../test/scripted-model.ts"
 import { UserError } from "../util/errors.ts"
 import { plainSampling } from "./sampling.ts"
 
@@ -67,6 +68,24 @@ describe("a reply", () => {
     const { generate } = scripted(() => new Float32Array(100))
     const sampling = { ...greedy, presencePenalty: 1, maxTokens: 5 }
     expect(await allOf(generate([1], { sampling, stopIds: new Set() }))).toEqual([0, 1, 2, 3, 4])
+  })
+
+  test("draws from the few largest logits alone where that is all it needs: the same ids", async () => {
+    const uneven: Script = (context) =>
+      Float32Array.from({ length: 100 }, (_, id) => ((id * 37 + context.length * 11) % 53) / 10)
+    const few = { ...plainSampling, topK: 20, topP: 0.9, seed: 3, maxTokens: 40 }
+    const { model, generate } = scripted(uneven)
+    const ids = await allOf(generate([1], { sampling: few, stopIds: new Set() }))
+    expect(new Set(model.reads)).toEqual(new Set(["largest"]))
+    // Probabilities need the whole row.
+    const whole = allOf(generate([1], { sampling: few, stopIds: new Set(), logprobs: 0 }))
+    expect(await whole).toEqual(ids)
+    // And beside each other, each takes what it needs.
+    const both = [{}, { logprobs: 0 }].map((more) =>
+      allOf(generate([1], { sampling: few, stopIds: new Set(), ...more })),
+    )
+    expect(await Promise.all(both)).toEqual([ids, ids])
+    expect(new Set(model.reads)).toEqual(new Set(["largest", "whole"]))
   })
 
   test("is the same again for the same seed", async () => {

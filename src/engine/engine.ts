@@ -4,21 +4,25 @@
 import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
 import { pageTokens } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
-import { assert, messageOf, UserError } from "../util/errors.ts"
+import { assert } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
+import { asError, cancelled, checkIds, contextExceeded, freed, isCancelled } from "./failures.ts"
 import { Generation } from "./generation.ts"
+import { LogitRows } from "./logit-rows.ts"
 import { Sampler } from "./sampler.ts"
 import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
+import { Sessions } from "./sessions.ts"
+import type { SavedPages, Session } from "./sessions.ts"
 import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
 
 /** What the engine asks of a model: batches to logits over one KV cache. */
 export interface BatchModel {
   readonly config: { readonly vocab: number }
-  readonly backend: Pick<Backend, "submit" | "read" | "trimKv">
+  readonly backend: Pick<Backend, "submit" | "read" | "trimKv" | "largest"> & SavedPages
   kvCache(pages: number, window: number): KvCache
   /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
   forward(batch: Batch): Tensor
@@ -35,6 +39,8 @@ export interface EngineOptions {
   maxSequences?: number
   /** How keys and values are kept; all in 16 bits where left out. */
   kv?: KvPolicy
+  /** What keys and values depend on beside the cache: sessions of another model are refused by it. */
+  fingerprint?: string
   /** Ids from here on are padding of the embedding and are never sampled. */
   tokenizerSize: number
 }
@@ -48,9 +54,9 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #scheduler: Scheduler
   readonly #tiers: Tiers
+  readonly #sessions: Sessions
   readonly #sampler: Sampler
-  /** [rows, vocab] of the latest step. */
-  #logits = new Float32Array(0)
+  readonly #rows: LogitRows
   /** Logits asked for at every position, by sequence. */
   readonly #collected = new Map<Sequence, Float32Array[]>()
   #abort = new AbortController()
@@ -74,6 +80,12 @@ export class Engine {
       trim: (page, keep) => model.backend.trimKv(cache, page, keep),
     })
     this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
+    this.#sessions = new Sessions(model.backend, cache, this.#tiers, this.#scheduler, {
+      model: options.fingerprint ?? "",
+      maxContext,
+      vocab: model.config.vocab,
+    })
+    this.#rows = new LogitRows(model.backend, tokenizerSize)
     this.#sampler = new Sampler(tokenizerSize)
   }
 
@@ -97,7 +109,7 @@ export class Engine {
   /** Refuses at once what cannot be done; begins when the first id is asked for. */
   generate(prompt: Int32Array, options: GenerateOptions): Generation {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(prompt)
+    checkIds(prompt, this.#model.config.vocab)
     checkSampling(options.sampling, tokenizerSize)
     // A reply needs room for at least one id.
     if (prompt.length >= maxContext) throw contextExceeded(maxContext, prompt.length)
@@ -112,7 +124,7 @@ export class Engine {
   /** The logits after each of the ids: [ids][vocab]. */
   async logits(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array[]> {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(ids)
+    checkIds(ids, this.#model.config.vocab)
     if (ids.length > maxContext) throw contextExceeded(maxContext, ids.length)
     const options = { sampling: plainSampling, stopIds: new Set<number>() }
     const sequence = new Sequence(ids, "every", maxContext, tokenizerSize, options)
@@ -123,6 +135,19 @@ export class Engine {
     this.#collected.delete(sequence)
     if (sequence.error) throw sequence.error
     return rows
+  }
+
+  /** A copy of what the latest ended sequence that begins with these ids computed, made at once; else `not-found`. */
+  save(ids: Int32Array): Session {
+    if (this.#state === "freed") throw freed()
+    checkIds(ids, this.#model.config.vocab)
+    return this.#sessions.save(ids)
+  }
+
+  /** Makes a saved sequence one that ended here: prompts that begin with its ids go on from it, to the same bits. */
+  restore(session: Session): void {
+    if (this.#state === "freed") throw freed()
+    this.#sessions.restore(session)
   }
 
   /** Cancels what runs and waits; resolves when no step is under way and the backend may go. */
@@ -147,10 +172,11 @@ export class Engine {
     try {
       const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
+      this.#rows.record(logits, this.#scheduler.running)
       const start = performance.now()
       await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
       this.#scheduler.took(performance.now() - start)
-      this.#sample(logits) // logits -> ids
+      this.#sample() // logits -> ids
     } catch (error) {
       this.#interrupted(error)
     }
@@ -166,9 +192,7 @@ export class Engine {
   }
 
   /** Appends the next id of each sequence whose last token was in the batch. */
-  #sample(logits: Tensor): void {
-    const { vocab } = this.#model.config
-    const values = this.#read(logits)
+  #sample(): void {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
@@ -179,25 +203,18 @@ export class Engine {
       sequence.numComputed += sequence.numScheduled
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)
-        this.#advance(sequence, position, values.subarray(row * vocab, (row + 1) * vocab))
+        this.#advance(sequence, position, row)
       }
     }
   }
 
-  #read(logits: Tensor): Float32Array {
-    const size = logits.rows * logits.columns
-    if (this.#logits.length < size) this.#logits = new Float32Array(size)
-    const values = this.#logits.subarray(0, size)
-    return size > 0 ? this.#model.backend.read(logits, values) : values
-  }
-
   /** The logits after `position`: the next id, or the ids that end a thought in its place. */
-  #advance(sequence: Sequence, position: number, logits: Float32Array): void {
+  #advance(sequence: Sequence, position: number, row: number): void {
     const { thought } = sequence
     const collected = this.#collected.get(sequence)
     if (collected) {
       // By position: a sequence that was set back comes by here again.
-      collected[position] = logits.slice()
+      collected[position] = this.#rows.whole(row).slice()
       return
     }
     const stopIds = thought?.takeStopIds()
@@ -207,7 +224,7 @@ export class Engine {
       return
     }
     try {
-      sequence.append(this.#draw(sequence, logits))
+      sequence.append(this.#draw(sequence, row))
       this.#numGenerated++
     } catch (error) {
       sequence.fail(asError(error))
@@ -215,12 +232,15 @@ export class Engine {
   }
 
   /** The next id, by the logits as the sequence's options change them. */
-  #draw(sequence: Sequence, logits: Float32Array): number {
-    const { thought, adjustments, constrained, logprobs } = sequence
+  #draw(sequence: Sequence, row: number): number {
+    const { thought, adjustments, constrained, logprobs, sampling, random } = sequence
+    const largest = this.#rows.largest(row, sequence)
+    if (largest) return this.#sampler.sampleLargest(largest.ids, largest.logits, sampling, random)
+    const logits = this.#rows.whole(row)
     logprobs?.keep(logits)
     adjustments?.apply(logits)
     constrained?.apply(logits, thought)
-    const id = this.#sampler.sample(logits, sequence.sampling, sequence.random)
+    const id = this.#sampler.sample(logits, sampling, random)
     constrained?.accept(id, thought)
     logprobs?.drawn(sequence.numTokens, id)
     return id
@@ -238,8 +258,7 @@ export class Engine {
   // ---- beginnings and ends
 
   #begin(sequence: Sequence, signal: AbortSignal | undefined): void {
-    if (this.#state === "freed")
-      sequence.fail(new UserError("bad-request", "the model was freed: load it again"))
+    if (this.#state === "freed") sequence.fail(freed())
     if (signal?.aborted) sequence.fail(cancelled(signal.reason))
     if (sequence.error) return sequence.end()
     const cancel = () => this.#cancel(sequence, signal?.reason)
@@ -270,30 +289,4 @@ export class Engine {
     this.#scheduler.remove(sequence, sound ? "keep" : "drop")
     sequence.end()
   }
-
-  #checkIds(ids: Int32Array): void {
-    const { vocab } = this.#model.config
-    if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
-    const wrong = ids.find((id) => id < 0 || id >= vocab)
-    if (wrong === undefined) return
-    throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
-  }
-}
-
-function contextExceeded(maxContext: number, numTokens: number): UserError {
-  const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
-  const message = `context is ${context} tokens; prompt has ${prompt}: shorten it or raise --context`
-  return new UserError("context-exceeded", message)
-}
-
-function cancelled(reason: unknown): UserError {
-  return new UserError("cancelled", "the generation was cancelled", { cause: reason })
-}
-
-function isCancelled(error: unknown): boolean {
-  return error instanceof UserError && error.code === "cancelled"
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(messageOf(error))
 }

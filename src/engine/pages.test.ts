@@ -2,8 +2,9 @@ import fc from "fast-check"
 import { expect, test } from "vitest"
 import { Pages, pagesFor } from "./pages.ts"
 import { PrefixCache } from "./prefix.ts"
+import { Tiers } from "./tiers.ts"
 
-const plain = (pages: Int32Array) => ({ pages, numPinned: 1, numTrimmed: 0, branch: { from: 0, to: 0 } })
+const plain = (pages: Int32Array) => ({ pages, numPinned: 1 })
 
 test("a page is given once until it is freed, and the page freed last is given first", () => {
   const pages = new Pages(3)
@@ -80,7 +81,6 @@ test("the longest common prefix is the one handed over", () => {
     numTokens: 4,
     pages: Int32Array.of(1),
     numPinned: 1,
-    numTrimmed: 0,
   })
   expect(prefixes.take(Int32Array.of(7), 1, 1).numTokens).toBe(0)
   expect(prefixes.numPages).toBe(2)
@@ -88,26 +88,32 @@ test("the longest common prefix is the one handed over", () => {
 
 test("a prefix is gone on from only where the next window is there in 16 bits", () => {
   const tokens = Int32Array.from({ length: 4000 }, (_, i) => i)
-  const resumed = (common: number, numTrimmed: number, numPinned = 1, branch = { from: 30, to: 30 }) => {
-    const pages = new Pages(40)
+  const resumed = (common: number, isTrimmed: (page: number) => boolean, numPinned = 1) => {
+    const policy = { tier: 1, floor: 1, budgetBytes: Infinity, window: 1024 } as const
+    const tiers = new Tiers({ ...policy, count: 40, pageBytes: [4, 3, 2, 1], trim: () => {} })
+    const pages = new Pages(40, tiers)
     const prefixes = new PrefixCache(pages)
-    const table = Int32Array.from({ length: pagesFor(4000) }, () => pages.allocate())
-    prefixes.keep(tokens, { pages: table, numPinned: 1, numTrimmed, branch })
+    const table = Int32Array.from({ length: pagesFor(4000) }, (_, i) =>
+      pages.allocate(i === 0 ? "pinned" : "plain"),
+    )
+    for (const [i, page] of table.entries()) if (isTrimmed(i)) tiers.leaveWindow(page)
+    prefixes.keep(tokens, { pages: table, numPinned: 1 })
     const got = prefixes.take(tokens, common, numPinned)
     expect(got.pages).toHaveLength(pagesFor(got.numTokens))
-    return [got.numTokens, got.numTrimmed]
+    return got.numTokens
   }
   // The query at position 3,583 is the first whose window of 1,024 begins after 20 pages.
-  expect(resumed(4000, 20)).toEqual([4000, 20])
-  expect(resumed(3584, 20)).toEqual([3584, 20])
-  expect(resumed(3583, 20)).toEqual([128, 1])
-  expect(resumed(3583, 1)).toEqual([3583, 1])
-  expect(resumed(100, 20)).toEqual([100, 1])
-  expect(resumed(4000, 20, 2)).toEqual([0, 0])
-  // A branch of pages 10 to 19 has the windows of the queries from position 2,303 to the end of page 19.
-  const branch = { from: 10, to: 20 }
-  expect(resumed(2304, 28, 1, branch)).toEqual([2304, 10])
-  expect(resumed(2560, 28, 1, branch)).toEqual([2560, 10])
-  expect(resumed(2303, 28, 1, branch)).toEqual([128, 1])
-  expect(resumed(2561, 28, 1, branch)).toEqual([128, 1])
+  const first = (count: number) => (page: number) => page < count
+  expect(resumed(4000, first(20))).toBe(4000)
+  expect(resumed(3584, first(20))).toBe(3584)
+  expect(resumed(3583, first(20))).toBe(128)
+  expect(resumed(3583, first(1))).toBe(3583)
+  expect(resumed(100, first(20))).toBe(100)
+  expect(resumed(4000, first(20), 2)).toBe(0)
+  // Pages 10 to 19 have the windows of the queries from position 2,303 to the end of page 19.
+  const branched = (page: number) => page < 10 || (page >= 20 && page < 28)
+  expect(resumed(2304, branched)).toBe(2304)
+  expect(resumed(2560, branched)).toBe(2560)
+  expect(resumed(2303, branched)).toBe(128)
+  expect(resumed(2561, branched)).toBe(128)
 })

@@ -11,23 +11,9 @@ export interface Prefix {
   pages: Int32Array
   /** So many of the first are pinned: in 16 bits for good. */
   numPinned: number
-  /** The others of so many of the first are no longer there in 16 bits, but for those of the branch. */
-  numTrimmed: number
 }
 
-/** Pages from one place in a sequence up to another, which is not among them. */
-export interface PageRange {
-  from: number
-  to: number
-}
-
-export function isWithin({ from, to }: PageRange, page: number): boolean {
-  return page >= from && page < to
-}
-
-interface Kept extends Prefix {
-  /** Pages that were not trimmed, though a window had left them behind. */
-  branch: PageRange
+export interface Kept extends Prefix {
   /** [numTokens] whose keys and values are in the pages. */
   tokens: Int32Array
 }
@@ -51,7 +37,7 @@ export class PrefixCache {
   }
 
   /** Takes over the pages of `tokens`; pages beyond them go free. */
-  keep(tokens: Int32Array, prefix: Omit<Kept, "tokens">): void {
+  keep(tokens: Int32Array, prefix: Prefix): void {
     const kept = { ...prefix, tokens: tokens.slice(), pages: this.#trim(prefix.pages, tokens.length) }
     if (kept.pages.length === 0) return
     this.#kept.push(kept)
@@ -72,25 +58,24 @@ export class PrefixCache {
       best = kept
       numTokens = common
     }
-    if (!best) return { numTokens: 0, pages: new Int32Array(0), numPinned, numTrimmed: 0 }
+    if (!best) return { numTokens: 0, pages: new Int32Array(0), numPinned }
     this.#remove(best)
-    const pages = this.#trim(best.pages, numTokens)
-    // From the branch on, what is to be trimmed is found anew.
-    return {
-      numTokens,
-      pages,
-      numPinned,
-      numTrimmed: Math.min(best.numTrimmed, best.branch.from, pages.length),
-    }
+    return { numTokens, pages: this.#trim(best.pages, numTokens), numPinned }
   }
 
   /** What the latest query's window touches must be there in 16 bits: else only what is pinned is of use. */
-  #usable({ numPinned, numTrimmed, branch }: Kept, common: number): number {
-    const window = this.#pages.tiers?.policy.window ?? kvWindow
-    const first = Math.max(numPinned, pagesBehind(common - 1, window))
-    for (let page = first; page < Math.min(numTrimmed, pagesFor(common)); page++)
-      if (!isWithin(branch, page)) return Math.min(common, numPinned * pageTokens)
-    return common
+  #usable({ pages, numPinned }: Kept, common: number): number {
+    const { tiers } = this.#pages
+    const first = Math.max(numPinned, pagesBehind(common - 1, tiers?.policy.window ?? kvWindow))
+    const touched = pages.subarray(first, pagesFor(common))
+    const isThere = touched.every((page) => tiers?.formOf(page) !== "codes")
+    return isThere ? common : Math.min(common, numPinned * pageTokens)
+  }
+
+  /** The latest that begins with these ids; the last of them may be one that a reply ended with, and need not be there. */
+  find(ids: Int32Array): Readonly<Kept> | undefined {
+    const wanted = Math.max(1, ids.length - 1)
+    return this.#kept.findLast(({ tokens }) => commonPrefix(tokens, ids, ids.length) >= wanted)
   }
 
   /** Frees the pages of the oldest; false when there is none. */

@@ -101,6 +101,27 @@ describe("draws", () => {
     fc.assert(property, { numRuns: 500 })
   })
 
+  test("from the largest logits alone are those from the whole row", () => {
+    const setting = fc.record({
+      seed: fc.integer({ min: 0, max: 1000 }),
+      size: fc.integer({ min: 1, max: 400 }),
+      more: fc.integer({ min: 0, max: 10 }),
+      temperature: fc.oneof(fc.constant(0), fc.double({ min: 0.5, max: 4, noNaN: true })),
+      topK: fc.integer({ min: 1, max: 64 }),
+      topP: fc.oneof(fc.double({ min: 0.01, max: 0.9999, noNaN: true }), fc.constant(1)),
+      minP: fc.oneof(fc.constant(0), fc.double({ min: 1e-6, max: 0.5, noNaN: true })),
+    })
+    const property = fc.property(setting, ({ seed, size, more, ...rest }) => {
+      const logits = logitsOf(size, seed)
+      const ids = [...logits.keys()].sort((a, b) => logits[b] - logits[a] || a - b).slice(0, rest.topK + more)
+      const values = Float32Array.from(ids, (id) => logits[id])
+      const sampler = new Sampler(size)
+      const few = sampler.sampleLargest(Float32Array.from(ids), values, sampling(rest), Random.seeded(seed))
+      expect(few).toBe(sampler.sample(logits, sampling(rest), Random.seeded(seed)))
+    })
+    fc.assert(property, { numRuns: 500 })
+  })
+
   test("are greedy at temperature 0: the largest logit, the lowest id of equals", () => {
     const logits = Float32Array.of(1, 5, 2, 5)
     expect(new Sampler(4).sample(logits, sampling({ temperature: 0 }), Random.seeded(1))).toBe(1)

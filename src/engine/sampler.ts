@@ -36,6 +36,16 @@ export class Sampler {
     return this.#candidates.ids[draw(this.#weights, sum, random)]
   }
 
+  /** The id that `sample` draws, from the largest logits alone, best first, topK of them or more; one is enough at temperature 0. */
+  sampleLargest(ids: Float32Array, logits: Float32Array, sampling: Sampling, random: Random): number {
+    const { temperature, topK, topP, minP } = sampling
+    if (temperature === 0) return ids[0]
+    const k = Math.min(topK, ids.length)
+    const all = weigh(logits, k, logits[0], temperature, this.#weights)
+    const kept = cut(this.#weights, k, topP < 1 ? topP * all : Infinity, minP)
+    return ids[draw(this.#weights, sumOf(this.#weights, kept), random)]
+  }
+
   /** Fills candidates and weights, best first; returns the weight of those that pass top-k, top-p and min-p. */
   #keep(logits: Float32Array, top: number, sampling: Sampling): number {
     const { temperature, topK, topP, minP } = sampling

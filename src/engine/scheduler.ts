@@ -12,8 +12,8 @@ import { assert } from "../util/errors.ts"
 import { BatchBuilder } from "./batch.ts"
 import { Pace } from "./pace.ts"
 import { Pages, pagesFor } from "./pages.ts"
-import { isWithin, PrefixCache } from "./prefix.ts"
-import type { PageRange } from "./prefix.ts"
+import { PrefixCache } from "./prefix.ts"
+import type { Kept } from "./prefix.ts"
 import type { Sequence } from "./sequence.ts"
 import type { Tiers } from "./tiers.ts"
 
@@ -27,6 +27,9 @@ export interface SchedulerOptions {
   /** How the pages are kept. */
   tiers: Tiers
 }
+
+/** Fills the page that is taken for the one at `index` of a sequence. */
+type Fill = (page: number, index: number) => void
 
 /** A sequence that wants the logits of every position takes at most so many rows, each a whole vocabulary wide. */
 const maxLogitRows = 32
@@ -102,12 +105,36 @@ export class Scheduler {
     const queue = this.#running.includes(sequence) ? this.#running : this.#waiting
     queue.splice(queue.indexOf(sequence), 1)
     const numKept = computed === "keep" ? sequence.numComputed : 0
-    const { numPinned, numTrimmed } = sequence
-    const branch = this.#branchOf(sequence)
+    const { numPinned } = sequence
     const pages = sequence.pageTable.subarray(0, sequence.numPages)
     if (this.#tiers.policy.tier !== 0) sequence.kv = this.#tiers.usage(pages)
-    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned, numTrimmed, branch })
+    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned })
     sequence.numPages = sequence.numTrimmed = sequence.numComputed = sequence.numScheduled = 0
+  }
+
+  /** The latest ended sequence that begins with these ids. */
+  ended(ids: Int32Array): Readonly<Kept> | undefined {
+    return this.#prefixes.find(ids)
+  }
+
+  /**
+   * Keeps what a sequence computed elsewhere as if it had ended here, in place of older ones if it must be: `fill` gets
+   * each page that is taken for it. `full` where the running sequences leave too little.
+   */
+  adopt({ tokens, numPinned }: Omit<Kept, "pages">, bytes: number, fill: Fill): "kept" | "full" {
+    const numPages = pagesFor(tokens.length)
+    if (numPages > this.#available) return "full"
+    while (this.#pages.numFree < numPages || this.#tiers.bytes + bytes > this.#tiers.policy.budgetBytes)
+      if (!this.#prefixes.evict()) return "full"
+    const pages = Int32Array.from({ length: numPages }, () => this.#pages.allocate())
+    try {
+      pages.forEach(fill)
+    } catch (error) {
+      for (const page of pages) this.#pages.free(page)
+      throw error
+    }
+    this.#prefixes.keep(tokens, { pages, numPinned })
+    return "kept"
   }
 
   /** Forgets what ended sequences computed. */
@@ -156,10 +183,9 @@ export class Scheduler {
   #reuse(sequence: Sequence): void {
     if (sequence.wants === "every") return
     const { tokens, numPinned } = sequence
-    const { numTokens, pages, numTrimmed } = this.#prefixes.take(tokens, sequence.numTokens - 1, numPinned)
+    const { numTokens, pages } = this.#prefixes.take(tokens, sequence.numTokens - 1, numPinned)
     for (const page of pages) sequence.addPage(page)
     sequence.numComputed = numTokens
-    sequence.numTrimmed = numTrimmed
     if (sequence.numGenerated === 0) sequence.numCached = numTokens
     this.#numReused += numTokens
   }
@@ -201,7 +227,7 @@ export class Scheduler {
     if (tier === 0) return
     const branch = this.#branchOf(sequence)
     for (; sequence.numTrimmed < pagesBehind(sequence.numComputed - 1, window); sequence.numTrimmed++)
-      if (!isWithin(branch, sequence.numTrimmed))
+      if (sequence.numTrimmed < branch.from || sequence.numTrimmed >= branch.to)
         this.#tiers.leaveWindow(sequence.pageTable[sequence.numTrimmed])
   }
 
@@ -209,7 +235,7 @@ export class Scheduler {
    * The window at the prompt's end and a page before it, kept in 16 bits for a next turn: its template may leave out the
    * thoughts that the reply begins with, so that it goes on from about there.
    */
-  #branchOf({ wants, numPrompt }: Sequence): PageRange {
+  #branchOf({ wants, numPrompt }: Sequence): { from: number; to: number } {
     const to = pagesFor(numPrompt)
     const from = pagesBehind(numPrompt - 1 - pageTokens, this.#tiers.policy.window)
     return { from: wants === "every" ? to : from, to }

@@ -21,6 +21,8 @@ export interface KvPolicy {
 
 export const plainPolicy: KvPolicy = { tier: 0, floor: 0, budgetBytes: Infinity, window: kvWindow }
 
+export type PageForm = "exact" | "codes"
+
 export interface TiersOptions extends KvPolicy {
   /** Pages in all. */
   count: number
@@ -66,15 +68,20 @@ export class Tiers {
     this.#set(page, kind === "pinned" ? 0 : this.policy.tier, held.exact)
   }
 
+  /** A page that was begun gets what one was elsewhere; codes are of a tier above 0. */
+  adopt(page: number, tier: KvTier, form: PageForm): void {
+    this.#set(page, tier, held[form])
+  }
+
   end(page: number): void {
     this.#set(page, 0, held.nothing)
     if (this.policy.tier !== 0) this.#trim(page, "nothing")
   }
 
-  /** No query will have the page in its window again: its 16-bit values go, unless it is pinned. */
+  /** No query will have the page in its window again: its 16-bit values go, if they have not, unless it is pinned. */
   leaveWindow(page: number): void {
     const tier = this.of(page)
-    if (tier === 0) return
+    if (tier === 0 || this.formOf(page) === "codes") return
     this.#set(page, tier, held.codes)
     this.#trim(page, tier)
   }
@@ -91,6 +98,11 @@ export class Tiers {
       this.#trim(page, lower)
     }
     return pages.length > 0
+  }
+
+  /** What a taken page holds; one in 16 bits may have codes beside them. */
+  formOf(page: number): PageForm {
+    return this.#held[page] === held.codes ? "codes" : "exact"
   }
 
   of(page: number): KvTier {

@@ -3,6 +3,7 @@
 
 import { kvTiers, pageTokens, pagesBehind } from "../backend/backend.ts"
 import type { CodedTier, KvTier, Selections } from "../backend/backend.ts"
+import type { ModelConfig } from "../model/config.ts"
 import type { Qwen3Moe } from "../model/qwen3moe.ts"
 import { UserError } from "../util/errors.ts"
 import { KvProbe } from "./kv-probe.ts"
@@ -42,17 +43,20 @@ export interface Answer {
 }
 
 export interface TierOutcome {
-  readonly tier: (typeof kvTiers)[number]["name"]
+  /** T0 to T3, or what other codes are called. */
+  readonly tier: string
   readonly divergences: readonly Divergence[]
   readonly answers: readonly Answer[]
 }
 
 export interface Fidelity {
   readonly window: number
+  /** Where keys and values were injected: tokens of the stretches that they were computed in. */
+  readonly stretchTokens?: number
   /** T0 first, then those asked for. */
   readonly tiers: readonly TierOutcome[]
-  /** What came of tokens that chose what they read. */
-  readonly selections: Selections
+  /** What came of tokens that chose what they read, where any could. */
+  readonly selections?: Selections
 }
 
 const chunkTokens = 512
@@ -64,13 +68,12 @@ export async function kvFidelity(
   options: FidelityOptions,
 ): Promise<Fidelity> {
   const { window, tiers, selectiveFrom, signal, onPrompt } = options
-  const longest = Math.max(...prompts.map(lengthOf)) + options.replyTokens
-  const { maxPositions } = model.config
-  if (longest > maxPositions)
+  if (prompts.some(({ questions }) => questions.some(({ put }) => put)))
     throw new UserError(
-      "context-exceeded",
-      `a prompt with its reply has ${longest} tokens, the model positions for ${maxPositions}: use shorter --lengths`,
+      "bad-argument",
+      "a question puts ids into its text: only injected texts can be changed, add --inject",
     )
+  const longest = checkLengths(model.config, prompts, options.replyTokens)
   const probe = new KvProbe(model, { contextTokens: longest, window, chunkTokens, selectiveFrom, signal })
   const all: readonly KvTier[] = [0, ...tiers]
   const outcomes = all.map((tier) => ({
@@ -93,6 +96,20 @@ export async function kvFidelity(
     onPrompt?.(i + 1, prompts.length)
   }
   return { window, tiers: outcomes, selections: model.selections() }
+}
+
+/** The tokens of the longest prompt with its reply; refused where the model has no positions for them. */
+export function checkLengths(
+  { maxPositions }: Pick<ModelConfig, "maxPositions">,
+  prompts: readonly KvPrompt[],
+  replyTokens: number,
+): number {
+  const longest = Math.max(...prompts.map(lengthOf)) + replyTokens
+  if (longest <= maxPositions) return longest
+  throw new UserError(
+    "context-exceeded",
+    `a prompt with its reply has ${longest} tokens, the model positions for ${maxPositions}: use shorter texts`,
+  )
 }
 
 /** Every question from the same text; `replies` are those in 16 bits, which the first call fills. */
@@ -154,7 +171,7 @@ function normaliser(logits: Float32Array): { best: number; logSum: number } {
   return { best, logSum: logits[best] + Math.log(sum) }
 }
 
-function firstDifference(a: readonly number[], b: readonly number[]): number {
+export function firstDifference(a: readonly number[], b: readonly number[]): number {
   const length = Math.max(a.length, b.length)
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i
   return -1

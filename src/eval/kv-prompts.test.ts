@@ -77,6 +77,14 @@ describe("prompts from a file", () => {
     expect(two.questions).toEqual([])
   })
 
+  test("may have a kind, and questions that put ids into the text", () => {
+    const [{ kind, questions }] = read(
+      '{"kind":"words","ids":[1,2,3],"questions":[{"ids":[3],"answer":[4],"put":{"at":1,"ids":[8,9]}}]}',
+    )
+    expect(kind).toBe("words")
+    expect(questions[0].put).toEqual({ at: 1, ids: Int32Array.of(8, 9) })
+  })
+
   test.each([
     ["", /p\.jsonl has no prompts/],
     ["nonsense", /p\.jsonl, line 1: .*JSON/],
@@ -84,5 +92,14 @@ describe("prompts from a file", () => {
     ['{"text":"a"}\n{"ids":[-1]}', /line 2: neither text nor ids/],
     ['{"ids":[1],"questions":[{"ids":[1],"answer":[]}]}', /line 1: a question lacks ids or an answer/],
     ['{"ids":[1],"questions":3}', /line 1: questions are no list/],
+    ['{"ids":[1],"kind":3}', /line 1: a kind that is no text/],
+    [
+      '{"ids":[1,2],"questions":[{"ids":[1],"answer":[1],"put":7}]}',
+      /line 1: a question puts something else/,
+    ],
+    [
+      '{"ids":[1,2],"questions":[{"ids":[1],"answer":[1],"put":{"at":1,"ids":[3,4]}}]}',
+      /line 1: a question puts .* beyond its end/,
+    ],
   ])("are refused with the line: %s", (text, message) => expect(() => read(text)).toThrow(message))
 })

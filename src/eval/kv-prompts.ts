@@ -17,11 +17,14 @@ export interface Question {
   readonly ids: Int32Array
   /** From 0 to 1: where in the text the answer lies. */
   readonly depth?: number
+  /** Ids that the text has from a place on for this question alone; injected texts only. */
+  readonly put?: { readonly at: number; readonly ids: Int32Array }
   isRight(reply: readonly number[]): boolean
 }
 
 export interface KvPrompt {
-  readonly kind: "needles" | "sums" | "file"
+  /** In words: answers are counted by it. */
+  readonly kind: string
   readonly ids: Int32Array
   readonly questions: readonly Question[]
 }
@@ -96,8 +99,9 @@ function asked(
 }
 
 /**
- * One prompt a line, as JSON: `{ "text": ... }` or `{ "ids": [...] }`, with or without questions
- * `[{ "ids": [...], "answer": [...], "depth": 0.5 }]`, whose reply must begin with the answer.
+ * One prompt a line, as JSON: `{ "text": ... }` or `{ "ids": [...] }`, with or without a `kind` and questions
+ * `[{ "ids": [...], "answer": [...], "depth": 0.5 }]`, whose reply must begin with the answer. A question may
+ * `"put": { "at": 7, "ids": [...] }` ids into the text for itself.
  */
 export function promptsFrom(file: string, text: string, tokenizer: Tokenizer): KvPrompt[] {
   const lines = text.split("\n").flatMap((line, i) => (line.trim() === "" ? [] : [{ line, number: i + 1 }]))
@@ -116,24 +120,35 @@ export function promptsFrom(file: string, text: string, tokenizer: Tokenizer): K
       throw refuse(messageOf(error))
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw refuse("no JSON object")
-    const { text: words, ids: given, questions = [] } = value
+    const { text: words, ids: given, questions = [], kind = "file" } = value
     const ids = typeof words === "string" ? tokenizer.encode(words) : idsOf(given)
     if (!ids || ids.length === 0) throw refuse("neither text nor ids")
     if (!Array.isArray(questions)) throw refuse("questions are no list")
-    return { kind: "file", ids, questions: questions.map((each) => questionOf(each, refuse)) }
+    if (typeof kind !== "string") throw refuse("a kind that is no text")
+    return { kind, ids, questions: questions.map((each) => questionOf(each, ids.length, refuse)) }
   })
 }
 
-function questionOf(value: Json, refuse: (what: string) => UserError): Question {
+function questionOf(value: Json, numTokens: number, refuse: (what: string) => UserError): Question {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw refuse("a question is no object")
   const [ids, answer] = [idsOf(value.ids), idsOf(value.answer)]
   if (!ids?.length || !answer?.length) throw refuse("a question lacks ids or an answer")
+  const put = value.put === undefined ? undefined : putOf(value.put)
+  if (put === "wrong" || (put && put.at + put.ids.length > numTokens))
+    throw refuse("a question puts something else than ids into the text, or puts them beyond its end")
   return {
     ids,
+    ...(put && { put }),
     ...(typeof value.depth === "number" && { depth: value.depth }),
     isRight: (reply) => answer.every((id, i) => reply[i] === id),
   }
+}
+
+function putOf(value: Json): Question["put"] | "wrong" {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "wrong"
+  const [at, ids] = [value.at, idsOf(value.ids)]
+  return ids?.length && Number.isSafeInteger(at) && Number(at) >= 0 ? { at: Number(at), ids } : "wrong"
 }
 
 function idsOf(value: Json | undefined): Int32Array | undefined {

@@ -33,9 +33,9 @@ export function summaryOf({ tier, divergences, answers }: TierOutcome): TierSumm
   }
 }
 
-export function fidelityTables({ tiers }: Fidelity): Table[] {
+export function fidelityTables({ tiers, stretchTokens }: Fidelity): Table[] {
   const coded = tiers.filter(({ tier }) => tier !== "T0")
-  const kinds = [...new Set(tiers[0].answers.map(({ kind }) => kind))]
+  const kinds = kindsOf(tiers)
   return [
     {
       title: "Logits against 16 bits",
@@ -67,43 +67,88 @@ export function fidelityTables({ tiers }: Fidelity): Table[] {
         `${summaryOf(outcome).sameReplies} of ${outcome.answers.length}`,
       ]),
     },
+    ...(stretchTokens === undefined ? [] : [byLength(tiers)]),
   ].filter(({ rows, head }) => rows.length > 0 && head.length > 1)
 }
 
+function byLength(tiers: Fidelity["tiers"]): Table {
+  const lengths = lengthsOf(tiers[0].answers)
+  const places = kindsOf(tiers).flatMap((kind) => lengths.map((length) => ({ kind, length })))
+  const isAt = (answer: Answer, { kind, length }: (typeof places)[number]) =>
+    answer.kind === kind && rounded(answer.length) === length
+  return {
+    title: "Answers by length",
+    head: ["tier", ...places.map(({ kind, length }) => `${kind}, ${length}`)],
+    rows: tiers.map(({ tier, answers }) => [
+      tier,
+      ...places.map((place) => rightOf(answers.filter((answer) => isAt(answer, place)))),
+    ]),
+  }
+}
+
 export function fidelityText(fidelity: Fidelity): string {
-  return [...fidelityTables(fidelity).map(tableText), selectionText(fidelity)].filter(Boolean).join("\n\n")
+  const tables = fidelityTables(fidelity).map(tableText)
+  return [...howInjected(fidelity), ...tables, ...howChosen(fidelity)].join("\n\n")
 }
 
 /** What came of tokens that chose what they read; nothing where none did. */
-function selectionText({ selections: { scanned, fellBack, kept, tokens } }: Fidelity): string {
-  if (scanned === 0) return ""
+function howChosen({ selections }: Fidelity): string[] {
+  if (!selections || selections.scanned === 0) return []
+  const { scanned, fellBack, kept, tokens } = selections
   const chosen = scanned - fellBack
   const all = `Of ${scanned} choices of blocks to read, ${fellBack} would have kept too little: everything was read.`
-  if (chosen === 0) return all
-  return `${all} The others kept ${percent(kept / chosen)} in ${Math.round(tokens / chosen)} tokens.`
+  if (chosen === 0) return [all]
+  return [`${all} The others kept ${percent(kept / chosen)} in ${Math.round(tokens / chosen)} tokens.`]
 }
 
 export function fidelityHtml(model: string, fidelity: Fidelity): string {
   const coded = fidelity.tiers.filter(({ tier }) => tier !== "T0")
+  const kinds = kindsOf(fidelity.tiers)
   const lines = coded.map(({ tier, divergences }) => ({
     name: tier,
     points: binsOf(coded).map((bin) => [bin.to, medianIn(divergences, bin)] as const),
   }))
   return htmlPage(`${model}: keys and values in fewer bits`, [
     `<p>Beyond the last ${fidelity.window} tokens, and the first page, which stay in 16 bits.</p>`,
-    `<p>${selectionText(fidelity)}</p>`,
+    ...[...howInjected(fidelity), ...howChosen(fidelity)].map((text) => `<p>${text}</p>`),
     ...fidelityTables(fidelity).map(tableHtml),
     titled("Median KL by position", lineChart(lines, { x: "position", y: "KL in nats" })),
-    ...fidelity.tiers.map(({ tier, answers }) => titled(`Needles found at ${tier}`, needleMap(answers))),
+    ...fidelity.tiers.flatMap(({ tier, answers }) =>
+      kinds.map((kind) =>
+        titled(
+          kinds.length > 1 ? `${kind} found at ${tier}` : `Needles found at ${tier}`,
+          needleMap(answers.filter((answer) => answer.kind === kind)),
+        ),
+      ),
+    ),
   ])
+}
+
+function howInjected({ stretchTokens, window }: Fidelity): string[] {
+  if (stretchTokens === undefined) return []
+  return [
+    "In all cells keys and values were injected, none comes from an ordinary prefill of the text: " +
+      `they were computed in stretches of ${stretchTokens} tokens, each of which sees the 128 before it, and written ` +
+      "into the cache. T1 to T3 are on balanced norms; 4-bit groups of 32 (q4_0), plain and after a Hadamard rotation, " +
+      `on norms as stored, quantised and put back in 16 bits. The first page and the last ${window} tokens are in 16 ` +
+      "bits for all.",
+  ]
+}
+
+function kindsOf(tiers: Fidelity["tiers"]): string[] {
+  return [...new Set(tiers[0].answers.map(({ kind }) => kind))]
+}
+
+/** Texts that are meant to be of one length differ by a few tokens. */
+function lengthsOf(answers: readonly Answer[]): number[] {
+  return [...new Set(answers.map(({ length }) => rounded(length)))].sort((a, b) => a - b)
 }
 
 /** Lengths downwards, depths from left to right. */
 function needleMap(answers: readonly Answer[]): string {
   const needles = answers.filter(({ depth }) => depth !== undefined)
   if (needles.length === 0) return ""
-  // Texts that are meant to be of one length differ by a few tokens.
-  const lengths = [...new Set(needles.map(({ length }) => rounded(length)))].sort((a, b) => a - b)
+  const lengths = lengthsOf(needles)
   const depths = [...new Set(needles.map(({ depth = 0 }) => depth))].sort((a, b) => a - b)
   const cell = (length: number, depth: number) =>
     needles.filter((needle) => rounded(needle.length) === length && needle.depth === depth)

@@ -59,6 +59,14 @@ class Scribe implements Backend {
     return this.weight({ ...tensors[0], name: tensors.map(({ name }) => name.split(".").at(-2)).join("+") })
   }
   trimKv() {}
+  writeKv() {}
+  readKv(): never {
+    throw new Error("paper has no keys")
+  }
+  exportPage(): never {
+    throw new Error("paper has no pages")
+  }
+  importPage() {}
   kvCache(shape: KvShape) {
     return { id: 0, shape }
   }
@@ -108,6 +116,9 @@ class Scribe implements Backend {
   }
   pickRows(x: Tensor) {
     return this.#made("pickRows", batch.logitRows.length, x.columns)
+  }
+  largest(x: Tensor, _size: number, k: number) {
+    return this.#made(`largest ${k}`, x.rows, 2 * k)
   }
   async submit() {}
   read() {

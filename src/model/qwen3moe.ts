@@ -16,12 +16,14 @@ const exactLayers = 2
 export class Qwen3Moe {
   readonly config: ModelConfig
   readonly backend: Backend
+  readonly norms: QkNorms
   readonly #weights: ModelWeights
   readonly #rope: Rope
   #kv: KvCache | undefined
 
-  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights) {
+  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, norms: QkNorms) {
     this.backend = backend
+    this.norms = norms
     this.config = config
     this.#weights = weights
     this.#rope = rotaryEmbedding(config)
@@ -30,7 +32,7 @@ export class Qwen3Moe {
   /** With `balanced` norms keys lose less as codes; logits differ by rounding alone. */
   static load(backend: Backend, packed: PackedSource, norms: QkNorms = "as stored"): Qwen3Moe {
     const config = parseConfig(packed.config)
-    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed, norms))
+    return new Qwen3Moe(backend, config, loadWeights(backend, config, packed, norms), norms)
   }
 
   /** Makes the cache that all later steps read and write; there is one per model. */

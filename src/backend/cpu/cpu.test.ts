@@ -112,7 +112,7 @@ test("an instruction set that this CPU lacks is refused by name", () => {
 
 test("a freed engine refuses work", () => {
   const addon = loadAddon()
-  const engine = addon.create(1, "")
+  const engine = addon.create(1, "", "exact")
   addon.free(engine)
   expect(() => addon.isa(engine)).toThrow(/no engine/)
 })

@@ -11,15 +11,18 @@ import type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
+  KvTier,
+  PrefillMode,
   Rope,
   Routing,
   Selections,
   Tensor,
   Weight,
 } from "../backend.ts"
-import { kvWindow, pageTokens, selection } from "../backend.ts"
 import * as check from "../checks.ts"
+import { KvCaches } from "./kv.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
@@ -31,6 +34,8 @@ export interface CpuOptions {
   threads?: number
   /** Forces one instruction set; the environment variable A3B_ISA does the same. The best one where left out. */
   isa?: string
+  /** `exact` where left out. */
+  prefillMode?: PrefillMode
 }
 
 /** Most outputs of one linear op. */
@@ -44,9 +49,10 @@ export function loadCpuBackend(options: CpuOptions = {}): CpuBackend {
   if (!Number.isInteger(threads) || threads < 1 || threads > 512)
     throw new UserError("bad-argument", `threads is ${threads}; it must be a whole number from 1 to 512`)
   const addon = loadAddon()
+  const { prefillMode = "exact" } = options
   const isa = options.isa ?? process.env.A3B_ISA ?? ""
   try {
-    return new CpuBackend(addon, addon.create(threads, isa), threads)
+    return new CpuBackend(addon, addon.create(threads, isa, prefillMode), threads)
   } catch (error) {
     throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }
@@ -64,6 +70,7 @@ export class CpuBackend implements Backend {
   #addon: Addon
   #engine: NativeEngine
   #weights: Weights
+  #caches: KvCaches
   #ropes = new WeakMap<Rope, number>()
   #plan = new Plan()
   #batch: Batch | undefined
@@ -78,6 +85,7 @@ export class CpuBackend implements Backend {
     this.threads = threads
     this.device = addon.isa(engine)
     this.#weights = new Weights(addon, engine)
+    this.#caches = new KvCaches(addon, engine)
   }
 
   weight(tensor: PackedTensor): Weight {
@@ -89,23 +97,27 @@ export class CpuBackend implements Backend {
   }
 
   kvCache(shape: KvShape): KvCache {
-    if (![32, 64, 128].includes(shape.headDim))
-      throw new UserError(
-        "unsupported",
-        `head_dim is ${shape.headDim}; the cpu backend has kernels for 32, 64 and 128: use --backend reference`,
-      )
-    const { layers, pages, kvHeads, headDim, window = kvWindow } = shape
-    const id = this.#addon.kv(this.#engine, layers, pages, kvHeads, headDim, window)
-    if (id < 0)
-      throw new UserError(
-        "out-of-memory",
-        `no address space for a cache of ${pages * pageTokens} tokens: ask for a shorter --context`,
-      )
-    return { id, shape }
+    return this.#caches.create(shape)
   }
 
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
-    this.#addon.trim(this.#engine, kv.id, page, keep === "nothing" ? 0 : keep)
+    this.#caches.trim(kv, page, keep)
+  }
+
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void {
+    this.#caches.write(kv, layer, page, rows, tier)
+  }
+
+  readKv(kv: KvCache, layer: number, page: number): KvRows {
+    return this.#caches.read(kv, layer, page)
+  }
+
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array {
+    return this.#caches.export(kv, page, tier)
+  }
+
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
+    this.#caches.import(kv, page, tier, bytes)
   }
 
   begin(batch: Batch): void {
@@ -221,15 +233,17 @@ export class CpuBackend implements Backend {
   }
 
   selections(kv: KvCache): Selections {
-    const counts = new Float64Array(4)
-    this.#addon.selections(this.#engine, kv.id, counts)
-    const [scanned, fellBack, keptMillionths, blocks] = counts
-    return { scanned, fellBack, kept: keptMillionths / 1e6, tokens: blocks * selection.blockTokens }
+    return this.#caches.selections(kv)
   }
 
   pickRows(x: Tensor): Tensor {
     check.checkPickRows(x, this.#recorded())
     return this.#make("pickRows", this.#recorded().logitRows.length, x.columns, [x], x.id)
+  }
+
+  largest(x: Tensor, size: number, k: number): Tensor {
+    check.checkLargest(x, size, k)
+    return this.#make("largest", x.rows, 2 * k, [x], x.id, size, k)
   }
 
   async submit(signal?: AbortSignal): Promise<void> {
@@ -239,8 +253,9 @@ export class CpuBackend implements Backend {
     const { rows, columns } = this.#plan.shapes()
     const { sequences, pages, tiers } = flatten(batch)
     const { ids, positions, slots, logitRows } = batch
-    const args = [
-      this.#plan.ops(),
+    const ops = this.#plan.ops()
+    const all = [
+      ops,
       ids,
       positions,
       slots,
@@ -252,7 +267,7 @@ export class CpuBackend implements Backend {
       columns,
       offsets,
     ] as const
-    if (!this.#addon.prepare(this.#engine, ...args))
+    if (!this.#addon.prepare(this.#engine, ...all))
       throw new UserError(
         "out-of-memory",
         `no memory for a step of ${ids.length} tokens: use a smaller batch`,

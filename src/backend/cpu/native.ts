@@ -3,6 +3,7 @@
 
 import { createRequire } from "node:module"
 import { UserError, messageOf } from "../../util/errors.ts"
+import type { PrefillMode } from "../backend.ts"
 
 /** An engine inside the addon. */
 export type NativeEngine = object & { readonly engine: unique symbol }
@@ -10,7 +11,7 @@ export type NativeEngine = object & { readonly engine: unique symbol }
 /** native/addon.cc, one to one. */
 export interface Addon {
   sets(): string
-  create(threads: number, isa: string): NativeEngine
+  create(threads: number, isa: string, prefill: PrefillMode): NativeEngine
   isa(engine: NativeEngine): string
   mapFile(engine: NativeEngine, path: string): number
   weight(
@@ -33,6 +34,31 @@ export interface Addon {
     window: number,
   ): number
   trim(engine: NativeEngine, kv: number, page: number, tier: number): void
+  writeKv(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    layer: number,
+    keys: Float32Array,
+    values: Float32Array,
+    tier: number,
+  ): boolean
+  readKv(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    layer: number,
+    keys: Float32Array,
+    values: Float32Array,
+  ): void
+  copyPage(
+    engine: NativeEngine,
+    kv: number,
+    page: number,
+    tier: number,
+    bytes: Uint8Array,
+    direction: 0 | 1,
+  ): boolean
   prepare(
     engine: NativeEngine,
     ops: Int32Array,

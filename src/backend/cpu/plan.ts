@@ -14,6 +14,7 @@ export const opNames = [
   "route",
   "addExperts",
   "pickRows",
+  "largest",
 ] as const
 export type OpName = (typeof opNames)[number]
 

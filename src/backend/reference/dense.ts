@@ -94,3 +94,16 @@ export function* pickRows(out: Matrix, x: Matrix, rows: Int32Array): Work {
   for (let row = 0; row < out.rows; row++) rowOf(out, row).set(rowOf(x, rows[row]))
   yield
 }
+
+export function* largest(out: Matrix, x: Matrix, size: number): Work {
+  const k = out.columns / 2
+  for (let row = 0; row < x.rows; row++) {
+    const values = rowOf(x, row).subarray(0, size)
+    const best = Array.from(values, (_, column) => column)
+      .sort((a, b) => values[b] - values[a])
+      .slice(0, k)
+    rowOf(out, row).set([...best, ...best.map((column) => values[column])])
+    if (!values.every(Number.isFinite)) rowOf(out, row)[0] = -1
+    yield
+  }
+}

@@ -2,8 +2,8 @@
 // Knows pages and places in them; never who owns a page.
 
 import { assert } from "../../util/errors.ts"
-import { kvWindow, pageTokens, selection } from "../backend.ts"
-import type { CodedTier, KvShape, Selections } from "../backend.ts"
+import { kvPageBytes, kvWindow, pageTokens, selection } from "../backend.ts"
+import type { CodedTier, KvRows, KvShape, KvTier, Selections } from "../backend.ts"
 import { sketchOf } from "./estimate.ts"
 import type { Sketch } from "./estimate.ts"
 import { decodePage, demotePage, encodePage } from "./page-codec.ts"
@@ -51,10 +51,70 @@ export class KvPages {
 
   write(layer: number, slot: number, k: Float32Array, v: Float32Array): void {
     const place = slot % pageTokens
-    const page = (this.#pages[(slot - place) / pageTokens] ??= { exact: undefined, codes: new Map() })
-    page.exact ??= new Float32Array(this.shape.layers * 2 * pageTokens * this.#columns)
-    page.exact.set(k, this.#start(layer, "key", place))
-    page.exact.set(v, this.#start(layer, "value", place))
+    const exact = this.#writable((slot - place) / pageTokens)
+    exact.set(k, this.#start(layer, "key", place))
+    exact.set(v, this.#start(layer, "value", place))
+  }
+
+  /** One layer of a page at once. */
+  writePage(number: number, layer: number, { keys, values }: KvRows): void {
+    this.write(layer, number * pageTokens, keys, values)
+  }
+
+  readPage(number: number, layer: number): KvRows {
+    const { exact } = this.#page(number)
+    assert(exact, `page ${number} is read in full after it was trimmed`)
+    const part = (of: Part) => {
+      const start = this.#start(layer, of, 0)
+      return exact.slice(start, start + pageTokens * this.#columns)
+    }
+    return { keys: part("key"), values: part("value") }
+  }
+
+  /** All layers and heads, one after the other. */
+  exportPage(number: number, tier: KvTier): Uint8Array {
+    const { exact, codes } = this.#page(number)
+    if (tier === 0) {
+      assert(exact, `page ${number} is read in full after it was trimmed`)
+      return new Uint8Array(exact.slice().buffer)
+    }
+    const each = kvPageBytes(tier, this.shape.headDim)
+    const out = new Uint8Array(this.#numHeads * each)
+    for (let head = 0; head < this.#numHeads; head++) {
+      const held = codes.get(head)
+      assert(held?.tier === tier, `page ${number} has codes of T${held?.tier}, not T${tier}`)
+      out.set(held.bytes, head * each)
+    }
+    return out
+  }
+
+  importPage(number: number, tier: KvTier, bytes: Uint8Array): void {
+    if (tier === 0) {
+      new Uint8Array(this.#writable(number).buffer).set(bytes)
+      return
+    }
+    const { codes } = this.#taken(number)
+    const each = kvPageBytes(tier, this.shape.headDim)
+    for (let head = 0; head < this.#numHeads; head++)
+      codes.set(head, {
+        tier,
+        bytes: bytes.slice(head * each, (head + 1) * each),
+        rows: undefined,
+        sketch: undefined,
+      })
+  }
+
+  get #numHeads(): number {
+    return this.shape.layers * this.shape.kvHeads
+  }
+
+  #taken(number: number): Page {
+    return (this.#pages[number] ??= { exact: undefined, codes: new Map() })
+  }
+
+  #writable(number: number): Float32Array {
+    const page = this.#taken(number)
+    return (page.exact ??= new Float32Array(this.shape.layers * 2 * pageTokens * this.#columns))
   }
 
   /** Makes the codes of one head of a full page. */

@@ -10,7 +10,9 @@ import type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
+  KvTier,
   Rope,
   Routing,
   Selections,
@@ -63,6 +65,32 @@ export class ReferenceBackend implements Backend {
 
   trimKv(kv: KvCache, page: number, keep: CodedTier | "nothing"): void {
     this.#pages(kv).trim(page, keep)
+  }
+
+  writeKv(kv: KvCache, layer: number, page: number, rows: KvRows, tier: KvTier): void {
+    check.checkPage(kv, page, tier)
+    check.checkKvRows(kv, layer, rows)
+    const pages = this.#pages(kv)
+    pages.writePage(page, layer, rows)
+    for (let head = 0; head < kv.shape.kvHeads && tier !== 0; head++) pages.encode(page, layer, head, tier)
+  }
+
+  readKv(kv: KvCache, layer: number, page: number): KvRows {
+    check.checkPage(kv, page)
+    const rows = this.#pages(kv).readPage(page, layer)
+    check.checkKvRows(kv, layer, rows)
+    return rows
+  }
+
+  exportPage(kv: KvCache, page: number, tier: KvTier): Uint8Array {
+    check.checkPage(kv, page, tier)
+    return this.#pages(kv).exportPage(page, tier)
+  }
+
+  importPage(kv: KvCache, page: number, tier: KvTier, bytes: Uint8Array): void {
+    check.checkPage(kv, page, tier)
+    check.checkPageBytes(bytes, kv, tier, 4)
+    this.#pages(kv).importPage(page, tier, bytes)
   }
 
   begin(batch: Batch): void {
@@ -163,6 +191,14 @@ export class ReferenceBackend implements Backend {
     const from = this.#matrix(x)
     const out = this.#make(batch.logitRows.length, x.columns)
     this.#ops.push(dense.pickRows(this.#matrix(out), from, batch.logitRows))
+    return out
+  }
+
+  largest(x: Tensor, size: number, k: number): Tensor {
+    check.checkLargest(x, size, k)
+    const from = this.#matrix(x)
+    const out = this.#make(x.rows, 2 * k)
+    this.#ops.push(dense.largest(this.#matrix(out), from, size))
     return out
   }
 

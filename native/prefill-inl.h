@@ -1,0 +1,203 @@
+// Attention of many rows over a page that is unpacked once for all of them, over the sixteen lanes of a vec_*.h. The
+// including file says how many sums stay in registers: kBlockHeads heads of kBlockVectors vectors.
+#pragma once
+#include "kv-inl.h"
+#include "softmax-inl.h"
+
+namespace {
+
+// ---- a page as rows of floats [kPageTokens][headDim]
+
+inline void plainRows(const uint16_t* page, int count, int headDim, float* rows) {
+  for (int i = 0; i < count * headDim; i += 16) store(rows + i, loadHalf(page + i));
+}
+
+template <int bits> void levelsOf(const PartPlace& part, int headDim, float* rows) {
+  for (int at = 0; at < kPageTokens * headDim; at += 64) {
+    VF levels[4];
+    levelsAt<bits>(part.planes, at, levels);
+    for (int i = 0; i < 4; i++) store(rows + at + i * 16, levels[i]);
+  }
+}
+
+void levelRows(const PartPlace& part, int bits, int headDim, float* rows) {
+  switch (bits) {
+    case 8: return levelsOf<8>(part, headDim, rows);
+    case 5: return levelsOf<5>(part, headDim, rows);
+    case 4: return levelsOf<4>(part, headDim, rows);
+    default: return levelsOf<3>(part, headDim, rows);
+  }
+}
+
+// Levels become values: times the step of the token, or of its half of the channels, plus the mean.
+void scaleRows(const PartPlace& part, int bits, int steps, int headDim, float* rows) {
+  const float coarser = static_cast<float>(1 << (8 - bits));
+  const int each = headDim / steps;
+  for (int i = 0; i < kPageTokens * steps; i++) {
+    const VF step = set1(halfToFloat(part.scales[i]) * coarser);
+    const uint16_t* mean = part.mean + i % steps * each;
+    for (int c = 0; c < each; c += 16, rows += 16) store(rows, fma(load(rows), step, loadHalf(mean + c)));
+  }
+}
+
+// ---- the arithmetic of single rows
+
+// Keys, and columns of values, in a panel; such columns have the same step.
+inline int panelWidth(int headDim) { return headDim == 32 ? 16 : 16 * kBlockVectors; }
+
+// [panels][headDim][width]
+inline void keyPanels(const float* rows, int headDim, int width, float* out) {
+  for (int first = 0; first < kPageTokens; first += width, out += headDim * width)
+    for (int t = 0; t < width; t += 8)
+      for (int i = 0; i < headDim; i += 8) transpose8(rows + (first + t) * headDim + i, headDim, 1.0f, out + i * width + t, width);
+}
+
+// [panels][kPageTokens][width]
+inline void valuePanels(const float* rows, int headDim, int width, float* out) {
+  for (int column = 0; column < headDim; column += width)
+    for (int t = 0; t < kPageTokens; t++)
+      for (int i = 0; i < width; i += 16, out += 16) store(out, load(rows + t * headDim + column + i));
+}
+
+void unpackPage(const KvPage& page, int headDim, float* out) {
+  alignas(64) float rows[kPageTokens * kMaxHeadDim];
+  const int width = panelWidth(headDim);
+  if (page.tier == 0) plainRows(page.keys, kPageTokens, headDim, rows);
+  else levelRows(keyPlace(page.pieces, headDim), kTierBits[page.tier].key, headDim, rows);
+  keyPanels(rows, headDim, width, out);
+  if (page.tier == 0) plainRows(page.values, kPageTokens, headDim, rows);
+  else levelRows(valuePlace(page.pieces, headDim), kTierBits[page.tier].value, headDim, rows);
+  valuePanels(rows, headDim, width, out + kPageTokens * headDim);
+}
+
+// Products of `heads` queries and a panel of keys: scores[head * kPageTokens + key]. A single row sums channels l, l + 16,
+// ... in lane l and folds the lanes, 8-4-2-1; here a vector holds one lane's sums of sixteen keys, and whole vectors are
+// folded in the same order.
+template <int chunks, int heads, int vectors> void panelScores(const float* q, const float* keys, float* scores) {
+  constexpr int headDim = chunks * 16, width = vectors * 16, n = heads * vectors;
+  VF pending[4][n];
+  for (int i = 0; i < 16; i++) {
+    // The bits of i reversed, so that what is folded together comes together.
+    const int lane = (i & 1) * 8 + (i & 2) * 2 + (i & 4) / 2 + (i >> 3);
+    VF sum[n];
+#pragma GCC unroll 8
+    for (int c = 0; c < chunks; c++) {
+      const float* at = keys + (c * 16 + lane) * width;
+      VF key[vectors];
+      for (int v = 0; v < vectors; v++) key[v] = load(at + v * 16);
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) {
+        const VF x = set1(q[j / vectors * headDim + c * 16 + lane]);
+        sum[j] = c == 0 ? mul(x, key[j % vectors]) : fma(x, key[j % vectors], sum[j]);
+      }
+    }
+    int level = 0;
+    for (; i >> level & 1; level++)
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) sum[j] = add(pending[level][j], sum[j]);
+    if (level < 4)
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) pending[level][j] = sum[j];
+    else
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) store(scores + j / vectors * kPageTokens + j % vectors * 16, sum[j]);
+  }
+}
+
+// out [heads][headDim], a panel's columns of it, += weights, `stride` a head, times the panel of values.
+template <int heads, int vectors> void panelValues(const float* w, int stride, const float* values, int count, int headDim, float* out) {
+  constexpr int n = heads * vectors;
+  VF sum[n];
+  auto at = [&](int j) { return out + j / vectors * headDim + j % vectors * 16; };
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) sum[j] = load(at(j));
+  for (int t = 0; t < count; t++, values += vectors * 16) {
+    VF value[vectors];
+    for (int v = 0; v < vectors; v++) value[v] = load(values + v * 16);
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) sum[j] = fma(set1(w[j / vectors * stride + t]), value[j % vectors], sum[j]);
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) store(at(j), sum[j]);
+}
+
+template <int chunks> void attendPageChunks(const float* q, int group, const KvPage& page, const float* unpacked, int count, Gathered* out) {
+  constexpr int headDim = chunks * 16, vectors = chunks == 2 ? 1 : kBlockVectors, width = vectors * 16;
+  alignas(64) float scores[kMaxGroup * kPageTokens], scaled[kMaxGroup * 2 * kPageTokens];
+  for (int t = 0; t < kPageTokens; t += width) {
+    const float* panel = unpacked + t * headDim;
+    int g = 0;
+    for (; g + kBlockHeads <= group; g += kBlockHeads)
+      panelScores<chunks, kBlockHeads, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
+    for (; g < group; g++) panelScores<chunks, 1, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
+  }
+  const bool coded = page.tier != 0;
+  if (coded) scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), kTierBits[page.tier].key, kAllBlocks, scores);
+  maskScores(scores, group, count);
+  weighScores(scores, group, headDim, count, kAllBlocks, out);
+  float* sums = out->sums + (coded ? group * headDim : 0);
+  if (coded) scaleWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), kTierBits[page.tier].value, scaled, sums);
+  const float* weights = coded ? scaled : scores;
+  const int stride = coded ? 2 * kPageTokens : kPageTokens;
+  for (int column = 0; column < headDim; column += width) {
+    const float* panel = unpacked + kPageTokens * (headDim + column);
+    const float* w = weights + (coded ? column * 2 / headDim * kPageTokens : 0);
+    int g = 0;
+    for (; g + kBlockHeads <= group; g += kBlockHeads)
+      panelValues<kBlockHeads, vectors>(w + g * stride, stride, panel, count, headDim, sums + g * headDim + column);
+    for (; g < group; g++) panelValues<1, vectors>(w + g * stride, stride, panel, count, headDim, sums + g * headDim + column);
+  }
+}
+
+void attendPage(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out) {
+  switch (headDim) {
+    case 32: return attendPageChunks<2>(q, group, page, unpacked, count, out);
+    case 64: return attendPageChunks<4>(q, group, page, unpacked, count, out);
+    default: return attendPageChunks<8>(q, group, page, unpacked, count, out);
+  }
+}
+
+// ---- by products of packed factors (Dao 2023): the same steps with sums in the products' own order and precision
+
+inline int64_t packedKeys(const GemmKernels& products, int headDim) {
+  return static_cast<int64_t>(roundUp(kPageTokens, products.columns)) * wordsOf(headDim, products.perWord);
+}
+
+void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
+  alignas(64) float rows[kPageTokens * kMaxHeadDim];
+  const TierBits bits = kTierBits[page.tier];
+  auto plain = [&](const uint16_t* from) {
+    plainRows(from, count, headDim, rows);
+    // Nothing that a former sequence left there may be multiplied, even by zero.
+    for (int i = count * headDim; i < kPageTokens * headDim; i += 16) store(rows + i, zero());
+  };
+  auto coded = [&](const PartPlace& part, int width, int steps) {
+    levelRows(part, width, headDim, rows);
+    scaleRows(part, width, steps, headDim, rows);
+  };
+  if (page.tier == 0) plain(page.keys);
+  else coded(keyPlace(page.pieces, headDim), bits.key, 1);
+  products.packRight({rows, 1, headDim}, headDim, kPageTokens, out);
+  if (page.tier == 0) plain(page.values);
+  else coded(valuePlace(page.pieces, headDim), bits.value, 2);
+  products.packRight({rows, headDim, 1}, kPageTokens, headDim, out + packedKeys(products, headDim));
+}
+
+inline LeftPanels leftPanels(const GemmKernels& products, const float* packed, int depth) {
+  return {packed, static_cast<int64_t>(products.rows) * wordsOf(depth, products.perWord), products.rows};
+}
+
+void attendPacked(const GemmKernels& products, const float* q, int group, int headDim, const KvPage& page, const float* packed,
+                  int count, Gathered* out) {
+  constexpr int mostRows = 2 * kMaxGroup;  // filled up to whole tiles
+  alignas(64) float scores[kMaxGroup * kPageTokens], weights[mostRows * kPageTokens];
+  products.multiply(leftPanels(products, q, headDim), packed, group, kPageTokens, headDim, Write::set, scores, kPageTokens);
+  maskScores(scores, group, count);
+  weighScores(scores, group, headDim, count, kAllBlocks, out);
+  products.packLeft({scores, kPageTokens, 1}, group, kPageTokens, 1.0f, weights);
+  float* sums = out->sums + (page.tier == 0 ? 0 : group * headDim);
+  products.multiply(leftPanels(products, weights, kPageTokens), packed + packedKeys(products, headDim), group, headDim, kPageTokens,
+                    Write::add, sums, headDim);
+}
+
+}  // namespace

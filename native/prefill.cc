@@ -1,0 +1,118 @@
+// Step 5, attention in blocks of rows. Each row does what it would do alone, in the same order: exactly so, or with
+// products of packed factors where the engine has such.
+#include "prefill.h"
+#include <algorithm>
+#include "spans.h"
+
+namespace {
+
+// What they gather stays in the second-level cache, and unpacking is a few per cent of what they compute.
+constexpr int kMostBlockRows = 16;
+constexpr int kTasksPerThread = 4;
+// Rows of a left factor are filled up to whole register tiles, of no more than this.
+constexpr int kMostTileRows = 8;
+
+struct Walk {
+  const Engine& e;
+  const Step& step;
+  const int32_t* a;
+  const RowBlock& block;
+  const int head;
+  uint8_t* const memory;
+  const Kernels& k = *e.kernels;
+  const KvCache& kv = *e.caches[a[2]];
+  const Sequence& s = *block.sequence;
+  const int headDim = kv.headDim, width = step.columns[a[1]] / kv.kvHeads, group = width / headDim;
+  const int position = s.contextTokens - s.numTokens + block.first - s.firstRow;  // of the first row
+
+  float* tensorRow(int t, int r) const {
+    return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + static_cast<int64_t>(block.first + r) * step.columns[t] + head * width;
+  }
+
+  // Memory holds a page, unpacked or packed, then row by row: queries in plain and in rotated space, what all of the
+  // spans so far gave, and what this one gives.
+  static int64_t pageBytes(int headDim) { return 2LL * kPageTokens * headDim * 4; }
+  static int64_t partFloats(int group, int headDim) { return static_cast<int64_t>(roundUp(group, kMostTileRows)) * headDim; }
+  static int64_t rowBytes(int group, int headDim) { return 2 * partFloats(group, headDim) * 4 + 2 * gatheredBytes(group, headDim); }
+  float* page() const { return reinterpret_cast<float*>(memory); }
+  float* queries(int r, int part) const {
+    return reinterpret_cast<float*>(memory + pageBytes(headDim) + r * rowBytes(group, headDim)) + part * partFloats(group, headDim);
+  }
+  Gathered* all(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r, 2))); }
+  Gathered* one(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r, 2)) + gatheredBytes(group, headDim)); }
+
+  bool readsCodes(int r) const { return kv.pagesBehind(position + r) > 0; }
+
+  void loadQueries(int r) const {
+    alignas(64) float q[2 * kMaxGroup * kMaxHeadDim];
+    scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), q);
+    for (int part = 0; part < (readsCodes(r) ? 2 : 1); part++) {
+      const float* from = q + part * width;
+      if (e.products) e.products->packLeft({from, headDim, 1}, group, headDim, 1.0f, queries(r, part));
+      else memcpy(queries(r, part), from, static_cast<size_t>(width) * 4);
+    }
+  }
+
+  // Rows [first, last) read page p by one tier.
+  void readPage(int p, int first, int last, int tier, int span) const {
+    if (first >= last) return;
+    const KvPage part = kv.part(step.pages[s.pagesFrom + p], a[3], head, tier);
+    auto count = [&](int r) { return std::min(kPageTokens, position + r + 1 - p * kPageTokens); };
+    if (e.products) k.packPage(*e.products, part, headDim, count(last - 1), page());
+    else k.unpackPage(part, headDim, page());
+    for (int r = first; r < last; r++) {
+      const float* q = queries(r, tier == 0 ? 0 : 1);
+      Gathered* out = span == 0 ? all(r) : one(r);
+      if (e.products) k.attendPacked(*e.products, q, group, headDim, part, page(), count(r), out);
+      else k.attendPage(q, group, headDim, part, page(), count(r), out);
+    }
+  }
+
+  // Rows from `first` on have the page in their context; later ones of them may be past the window that others still
+  // see it in.
+  void visitPage(int p, int span) const {
+    const int first = std::max(0, p * kPageTokens - position), tier = step.tiers[s.pagesFrom + p];
+    int coded = block.rows;
+    while (tier != 0 && coded > first && kv.pagesBehind(position + coded - 1) > p) coded--;
+    readPage(p, first, coded, 0, span);
+    readPage(p, coded, block.rows, tier, span);
+  }
+
+  void run() const {
+    const int context = position + block.rows;
+    for (int r = 0; r < block.rows; r++) loadQueries(r);
+    for (int span = 0; span * kSpanTokens < context && !e.pool.cancelled; span++) {
+      const int first = std::max(0, span * kSpanTokens - position);  // row that reads of this span
+      // Nothing gathered yet: what no tokens give.
+      for (int r = first; r < block.rows; r++) k.attend(queries(r, 0), group, headDim, nullptr, 0, span == 0 ? all(r) : one(r));
+      const int end = std::min((span + 1) * kSpanPages, ceilDiv(context, kPageTokens));
+      for (int p = span * kSpanPages; p < end; p++) visitPage(p, span);
+      for (int r = first; span > 0 && r < block.rows; r++) k.merge(all(r), one(r), group, headDim);
+    }
+    for (int r = 0; r < block.rows; r++) k.finish(all(r), group, headDim, readsCodes(r), tensorRow(a[0], r));
+  }
+};
+
+}  // namespace
+
+std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads) {
+  int rows = 0, most = 0;
+  for (const Sequence& s : step.sequences) rows += s.numTokens, most = std::max(most, s.numTokens);
+  std::vector<RowBlock> blocks;
+  if (most < kFewestBlockRows) return blocks;
+  const int each = std::clamp(rows * kvHeads / (kTasksPerThread * threads), 2 * kFewestBlockRows, kMostBlockRows);
+  for (const Sequence& s : step.sequences) {
+    const int count = ceilDiv(s.numTokens, each);
+    for (int i = 0; i < count; i++) {
+      const int first = s.numTokens * i / count, last = s.numTokens * (i + 1) / count;
+      blocks.push_back({&s, s.firstRow + first, last - first});
+    }
+  }
+  return blocks;
+}
+
+int64_t rowBlockBytes(int group, int headDim) { return Walk::pageBytes(headDim) + kMostBlockRows * Walk::rowBytes(group, headDim); }
+
+void attendBlock(const Engine& engine, const Step& step, const int32_t* a, const RowBlock& block, int head, uint8_t* memory) {
+  Walk{engine, step, a, block, head, memory}.run();
+}
