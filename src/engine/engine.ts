@@ -4,8 +4,10 @@
 import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
 import { pageTokens } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
-import { assert, messageOf, UserError } from "../util/errors.ts"
+import { assert, UserError } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
+import { asError, cancelled, checkIds, contextExceeded, isCancelled } from "./failures.ts"
+import type { Health } from "./failures.ts"
 import { Generation } from "./generation.ts"
 import { Sampler } from "./sampler.ts"
 import { checkSampling, plainSampling } from "./sampling.ts"
@@ -56,6 +58,7 @@ export class Engine {
   #abort = new AbortController()
   #loop: Promise<void> | undefined
   #state: "open" | "freed" = "open"
+  #health: Health = "sound"
   #numPrefilled = 0
   #numGenerated = 0
 
@@ -75,6 +78,11 @@ export class Engine {
     })
     this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
     this.#sampler = new Sampler(tokenizerSize)
+  }
+
+  /** Whether it can be trusted. */
+  get health(): Health {
+    return this.#health
   }
 
   /** How busy it is: sequences and pages. */
@@ -97,7 +105,7 @@ export class Engine {
   /** Refuses at once what cannot be done; begins when the first id is asked for. */
   generate(prompt: Int32Array, options: GenerateOptions): Generation {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(prompt)
+    checkIds(prompt, this.#model.config.vocab)
     checkSampling(options.sampling, tokenizerSize)
     // A reply needs room for at least one id.
     if (prompt.length >= maxContext) throw contextExceeded(maxContext, prompt.length)
@@ -112,7 +120,7 @@ export class Engine {
   /** The logits after each of the ids: [ids][vocab]. */
   async logits(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array[]> {
     const { maxContext, tokenizerSize } = this.#options
-    this.#checkIds(ids)
+    checkIds(ids, this.#model.config.vocab)
     if (ids.length > maxContext) throw contextExceeded(maxContext, ids.length)
     const options = { sampling: plainSampling, stopIds: new Set<number>() }
     const sequence = new Sequence(ids, "every", maxContext, tokenizerSize, options)
@@ -137,15 +145,19 @@ export class Engine {
   async #run(): Promise<void> {
     // Sequences that begin in the same turn of the event loop share the first step.
     await Promise.resolve()
-    while (this.#scheduler.running.length + this.#scheduler.waiting.length > 0) await this.#step()
+    try {
+      while (this.#scheduler.running.length + this.#scheduler.waiting.length > 0) await this.#step()
+    } catch (error) {
+      return this.#break(asError(error))
+    }
     this.#loop = undefined
     this.#scheduler.checkIntegrity()
   }
 
   async #step(): Promise<void> {
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
+    const batch = this.#scheduler.schedule() // sequences -> batch
     try {
-      const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
       const start = performance.now()
       await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
@@ -240,6 +252,7 @@ export class Engine {
   #begin(sequence: Sequence, signal: AbortSignal | undefined): void {
     if (this.#state === "freed")
       sequence.fail(new UserError("bad-request", "the model was freed: load it again"))
+    if (this.#health === "broken") sequence.fail(new Error("the engine is broken and takes no work"))
     if (signal?.aborted) sequence.fail(cancelled(signal.reason))
     if (sequence.error) return sequence.end()
     const cancel = () => this.#cancel(sequence, signal?.reason)
@@ -260,9 +273,19 @@ export class Engine {
   /** A step that did not finish: cancelled by us, or failed, which ends all that ran. */
   #interrupted(error: unknown): void {
     if (this.#abort.signal.aborted && isCancelled(error)) return
+    this.#health = "suspect"
     for (const sequence of this.#scheduler.running) sequence.fail(asError(error))
     // What the pages hold after a failure is not known.
     this.#scheduler.forget()
+  }
+
+  /** A bug of ours: who holds which page is no longer known, so that nothing can go on. */
+  #break(error: Error): void {
+    this.#health = "broken"
+    for (const sequence of [...this.#scheduler.running, ...this.#scheduler.waiting]) {
+      sequence.fail(error)
+      sequence.end()
+    }
   }
 
   #leave(sequence: Sequence): void {
@@ -270,30 +293,4 @@ export class Engine {
     this.#scheduler.remove(sequence, sound ? "keep" : "drop")
     sequence.end()
   }
-
-  #checkIds(ids: Int32Array): void {
-    const { vocab } = this.#model.config
-    if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
-    const wrong = ids.find((id) => id < 0 || id >= vocab)
-    if (wrong === undefined) return
-    throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
-  }
-}
-
-function contextExceeded(maxContext: number, numTokens: number): UserError {
-  const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
-  const message = `context is ${context} tokens; prompt has ${prompt}: shorten it or raise --context`
-  return new UserError("context-exceeded", message)
-}
-
-function cancelled(reason: unknown): UserError {
-  return new UserError("cancelled", "the generation was cancelled", { cause: reason })
-}
-
-function isCancelled(error: unknown): boolean {
-  return error instanceof UserError && error.code === "cancelled"
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(messageOf(error))
 }

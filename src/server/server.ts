@@ -5,9 +5,9 @@ import type { Server } from "node:http"
 import { Socket } from "node:net"
 import type { AddressInfo } from "node:net"
 import type { Duplex } from "node:stream"
-import { getRequestListener } from "@hono/node-server"
+import { RequestError, getRequestListener } from "@hono/node-server"
 import { UserError, messageOf, systemCode } from "../util/errors.ts"
-import { ApiError, openAiError } from "./api-error.ts"
+import { ApiError, openAiError, toApiError } from "./api-error.ts"
 import type { App } from "./app.ts"
 import type { RunningServer } from "./running-server.ts"
 
@@ -23,7 +23,7 @@ const receiveMs = 60_000
 const keepAliveMs = 75_000
 
 export async function listen(app: App, options: ListenOptions): Promise<RunningServer> {
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler: refuse })
   const server = createServer({ requestTimeout: receiveMs, keepAliveTimeout: keepAliveMs }, listener)
   server.on("clientError", refuseHead)
   await bind(server, options)
@@ -40,6 +40,13 @@ export async function listen(app: App, options: ListenOptions): Promise<RunningS
       clearTimeout(all)
     },
   }
+}
+
+/** A host or path that no URL can be made of. */
+function refuse(error: unknown): Response {
+  const isTheirs = error instanceof RequestError
+  const failure = isTheirs ? new ApiError(400, `${error.message}: send another`) : toApiError(error)
+  return Response.json(openAiError(failure), { status: failure.status })
 }
 
 /** What is no HTTP, or took too long to come, never becomes a request; its sender gets an error all the same. */
