@@ -304,3 +304,6 @@ export const shapes: Readonly<Record<string, Shapes>> = {
 export function errorShape(path: string): z.ZodType {
   return path.startsWith("/v1/messages") ? anthropicError : openAiError
 }
+
+/** Of what was refused before its path was read. */
+export const anyError = z.union([openAiError, anthropicError])

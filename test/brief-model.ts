@@ -36,16 +36,24 @@ export class Brief implements ServedModel {
     return this.#model.complete({ ...request, sampling: this.#shortened(request.sampling) })
   }
 
-  render(request: ChatRequest): string {
+  get health() {
+    return this.#model.health
+  }
+
+  render(request: ChatRequest) {
     return this.#model.render(request)
   }
 
-  encode(text: string): Int32Array {
+  encode(text: string) {
     return this.#model.encode(text)
   }
 
-  decode(ids: readonly number[]): string {
+  decode(ids: readonly number[]) {
     return this.#model.decode(ids)
+  }
+
+  settled(): Promise<void> {
+    return this.#model.settled()
   }
 
   free(): Promise<void> {

@@ -8,7 +8,7 @@ import { hashKey } from "../src/server/access.ts"
 import type { ServedModel } from "../src/server/served-model.ts"
 import { listen } from "../src/server/server.ts"
 import type { RunningServer } from "../src/server/running-server.ts"
-import { errorShape, shapes } from "./api-shapes.ts"
+import { anyError, errorShape, shapes } from "./api-shapes.ts"
 import { FakeModel } from "./fake-model.ts"
 import { fuzzRequest, goodKey, secret } from "./fuzz-request.ts"
 import type { FuzzRequest } from "./fuzz-request.ts"
@@ -172,7 +172,8 @@ function checkAnswer(target: string, got: Got, number: number, statuses: Readonl
   if (status === 200 && type.startsWith("text/event-stream")) return checkStream(path, got, number)
   if (end === "cut" && !isJson(text)) return
   if (!type.startsWith("application/json")) throw new Error(`an answer of type ${type}`)
-  const shape = status === 200 ? shapes[path].whole : errorShape(path)
+  const refusal = statuses === unread ? anyError : errorShape(path)
+  const shape = status === 200 ? shapes[path].whole : refusal
   shape.parse(JSON.parse(text))
 }
 

@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, onTestFinished, test, vi } from "vitest"
 import { allOf, greedy, hashed, hashing, promptOf, scripted } from "../../test/scripted-model.ts"
-import { UserError, assert } from "../util/errors.ts"
+import { UserError } from "../util/errors.ts"
 import { plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 
@@ -381,7 +381,10 @@ describe("failures", () => {
     const { model, engine, generate } = scripted(hashing, { maxSequences: 1 })
     const books = vi.spyOn(Scheduler.prototype, "schedule")
     onTestFinished(() => books.mockRestore())
-    model.during = () => void books.mockImplementation(() => assert(false, "page 7 freed twice"))
+    const wrong = () => {
+      throw new Error("page 7 freed twice")
+    }
+    model.during = () => void books.mockImplementation(wrong)
     const replies = [1, 2].map((seed) => allOf(generate(promptOf(20, seed), limit(3))))
     for (const reply of replies) await expect(reply).rejects.toThrow("page 7 freed twice")
     expect(engine.health).toBe("broken")
