@@ -9,6 +9,7 @@ import { numLogitRows } from "./batch.ts"
 import { asError, cancelled, checkIds, contextExceeded, isCancelled } from "./failures.ts"
 import type { Health } from "./failures.ts"
 import { Generation } from "./generation.ts"
+import { prepareMasks } from "./masks.ts"
 import { Sampler } from "./sampler.ts"
 import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
@@ -160,21 +161,15 @@ export class Engine {
     try {
       const logits = this.#model.forward(batch) // batch -> logits handle
       const start = performance.now()
-      await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
+      const { signal } = this.#abort
+      const masks = prepareMasks(this.#scheduler.running, signal)
+      await Promise.all([this.#model.backend.submit(signal), masks])
       this.#scheduler.took(performance.now() - start)
       this.#sample(logits) // logits -> ids
     } catch (error) {
       this.#interrupted(error)
     }
     this.#postprocess()
-  }
-
-  /** A constraint that cannot go on ends its own sequence only. */
-  #prepareConstraints(): Promise<void>[] {
-    return this.#scheduler.running.flatMap((sequence) => {
-      const prepared = sequence.constrained?.prepare()
-      return prepared?.catch((error: unknown) => sequence.fail(asError(error))) ?? []
-    })
   }
 
   /** Appends the next id of each sequence whose last token was in the batch. */
@@ -184,11 +179,11 @@ export class Engine {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
-      this.#numPrefilled += Math.max(
-        0,
-        Math.min(sequence.numScheduled, sequence.numPrompt - sequence.numComputed),
-      )
-      sequence.numComputed += sequence.numScheduled
+      // A token whose next id cannot be drawn yet is computed again.
+      const numDone = sequence.numScheduled - (sequence.canDraw ? 0 : end - row)
+      this.#numPrefilled += Math.max(0, Math.min(numDone, sequence.numPrompt - sequence.numComputed))
+      sequence.numComputed += numDone
+      if (!sequence.canDraw) row = end
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)
         this.#advance(sequence, position, values.subarray(row * vocab, (row + 1) * vocab))
