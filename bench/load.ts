@@ -199,7 +199,8 @@ const until = begin + minutes * 60_000
 const memory: number[] = []
 const clients = Array.from({ length: numStreams }, (_, i) => client(url, i + 1, until, answers))
 while (performance.now() < until) {
-  await sleep(Math.min(5000, until - performance.now()))
+  // Thirty times, so that there are thirds to compare.
+  await sleep(Math.min(minutes * 2000, Math.max(0, until - performance.now())))
   memory.push(anonymousMiB(pid))
 }
 await Promise.all(clients)
