@@ -122,6 +122,8 @@ describe.each(["hermes", "xml"] as const)(
           : "<function=f>\n<parameter=x>\n[1, {}]\n</parameter>\n<parameter=y>\n</parameter\n</parameter>\n</function>"
       const text = `\n${given}\n</tool_call>`
       expect(await accepts(asked({ name: "f", parameters: other }), text)).toBe(true)
+      expect(await accepts(asked({ name: "f", parameters: other }), `${text}\n`)).toBe(true)
+      expect(await accepts(asked({ name: "f", parameters: other }), `${text}\nWell.`)).toBe(false)
       const kept = schemas.get("get_weather")
       expect(await accepts(asked({ name: "f", parameters: kept }), text)).toBe(false)
       expect(await accepts(asked({ name: "f", parameters: kept, strict: false }), text)).toBe(true)

@@ -38,7 +38,7 @@ export function callsExpression(grammar: Grammar, options: CallsOptions): string
   const body = grammar.rule(sequence(lineEnd, oneOf(calls), lineEnd, tagExpression("endToolCall")))
   const block = grammar.rule(sequence(tagExpression("toolCall"), body))
   const more = most === 1 ? "" : repeated(sequence(lineEnd, block), [0, most - 1])
-  return sequence(opening === "written" ? body : block, more)
+  return opening === "written" ? sequence(body, more, lineEnd) : sequence(block, more)
 }
 
 /** Tried on a grammar of its own, for one that failed in the middle is of no use. */
