@@ -28,6 +28,9 @@ export type Report =
 
 type Listener = (report: Report) => void
 
+/** A process that takes longer to end an aborted order hangs: a step takes a second, the longest prompt some. */
+const patienceMs = 30_000
+
 /** `Omit` of each of the orders. */
 type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never
 
@@ -35,13 +38,15 @@ export class ModelLink {
   readonly #process: ChildProcess
   readonly #listeners = new Map<number, Listener>()
   readonly #ended: Promise<void>
+  readonly #patienceMs: number
   #numOrders = 0
   /** How the process ended. */
   #end: string | undefined
   #health: Health = "sound"
 
-  constructor(process: ChildProcess) {
+  constructor(process: ChildProcess, options: { patienceMs: number } = { patienceMs }) {
     this.#process = process
+    this.#patienceMs = options.patienceMs
     process.on("message", (report: Report) => this.#hear(report))
     this.#ended = new Promise((resolve) => {
       const over = (how: string) => {
@@ -69,8 +74,16 @@ export class ModelLink {
     return id
   }
 
+  /** Ends the order, or the process where that does not. */
   abort(id: number): void {
+    const listener = this.#listeners.get(id)
+    if (!listener) return
     this.#send({ type: "abort", id })
+    const kill = setTimeout(() => this.#process.kill("SIGKILL"), this.#patienceMs).unref()
+    this.#listeners.set(id, (report) => {
+      if (report.type === "answer" || report.type === "failure") clearTimeout(kill)
+      listener(report)
+    })
   }
 
   /** Lets the process end and waits until it has. */

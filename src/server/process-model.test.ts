@@ -35,6 +35,10 @@ class FakeProcess extends EventEmitter {
     setImmediate(() => this.connected && void this.#desk.take(sent))
   }
 
+  kill(signal: string): void {
+    this.end(null, signal)
+  }
+
   disconnect(): void {
     this.end(0, null)
   }
@@ -51,7 +55,7 @@ function processes(model = new FakeModel()) {
   const open = async () => {
     const process = new FakeProcess(model)
     all.push(process)
-    const link = new ModelLink(process as unknown as ChildProcess) // what the link uses of it
+    const link = new ModelLink(process as unknown as ChildProcess, { patienceMs: 30 }) // what the link uses of it
     const opened = await new Promise<Report>((resolve) =>
       link.order({ type: "open", model: "m", options: {} }, resolve),
     )
@@ -98,6 +102,19 @@ test("a client that leaves ends the work in the other process", async () => {
   const timed = serving(model, { open: async () => model, maxRequestMs: 20 })
   model.work = untilAborted
   expect((await post(timed, chat, body)).status).toBe(504)
+})
+
+test("a model that hangs is ended with its process, and the next request finds a new one", async () => {
+  const { app, all, model } = processes()
+  model.work = () => new Promise(() => undefined)
+  const abort = new AbortController()
+  const hanging = post(app, chat, body, { signal: abort.signal })
+  await expect.poll(() => model.numLive).toBe(1)
+  abort.abort()
+  expect((await hanging).status).toBe(500)
+  model.work = async () => undefined
+  expect((await post(app, chat, body)).status).toBe(200)
+  expect(all.map((process) => process.connected)).toEqual([false, true])
 })
 
 test("a crash ends its requests with a clean error, streams too, and the next one finds a new process", async () => {
