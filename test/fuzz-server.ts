@@ -57,6 +57,7 @@ export class ServerFuzz {
     try {
       const got = number % 20 === 0 ? await this.#overSocket(number, request) : await inProcess(app, request)
       await settled(number % 20 === 0 ? this.#open : app)
+      this.#checkLogs()
       if (!got) return
       checkAnswer(request.path, got, number, number % 20 === 0 ? unread : allowed)
       this.counts.set(got.status, (this.counts.get(got.status) ?? 0) + 1)
@@ -65,12 +66,17 @@ export class ServerFuzz {
     }
   }
 
-  /** Nothing may be left over, and nothing of what clients sent be logged. */
+  /** Nothing may be left over. */
   async end(): Promise<void> {
     await this.#server?.close(0)
-    const lines = [this.#open, this.#keyed, this.#real].flatMap((app) => app?.lines ?? [])
-    if (lines.length > 0) throw new Error(`logged: ${lines.slice(0, 5).join("\n")}`)
+    this.#checkLogs()
     if (this.#fake.numLive > 0) throw new Error(`${this.#fake.numLive} replies go on that nobody waits for`)
+  }
+
+  /** Only what is our own doing is logged, and there is none. */
+  #checkLogs(): void {
+    const lines = [this.#open, this.#keyed, this.#real].flatMap((app) => app?.lines ?? [])
+    if (lines.length > 0) throw new Error(`logged: ${lines.join("\n")}`)
   }
 
   async #overSocket(number: number, request: FuzzRequest): Promise<Got | undefined> {

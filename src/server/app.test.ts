@@ -46,6 +46,14 @@ describe("errors", () => {
     }
   })
 
+  test("of a client that leaves within its request are nobody's to read and not logged", async () => {
+    const app = serving(new FakeModel())
+    const cut = new ReadableStream({ pull: (controller) => controller.error(new Error("aborted")) })
+    const init = { method: "POST", body: cut, duplex: "half" }
+    const response = await app.request(new Request(`http://localhost${chat}`, init as RequestInit))
+    expect([response.status, app.lines]).toEqual([499, []])
+  })
+
   test("of ours tell the client nothing but an id, and the log the rest", async () => {
     const open = async () => {
       throw new UserError("bad-file", "/home/someone/model.safetensors is broken")
