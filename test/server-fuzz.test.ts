@@ -65,6 +65,7 @@ function answerTo(bytes: string): Promise<string> {
 test("what is no HTTP gets an error in OpenAI's form too", async () => {
   for (const [bytes, status] of [
     ["GET /health HTTP/1.1\r\nhost: [::1\r\nconnection: close\r\n\r\n", 400],
+    ["GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1039047\r\nconnection: close\r\n\r\n", 400],
     ["GET / HTTP/9.9\r\n\r\n", 400],
     ["\u0016\u0003\u0001 TLS\r\n\r\n", 400],
     [`GET /health HTTP/1.1\r\nx: ${"y".repeat(20_000)}\r\n\r\n`, 431],

@@ -61,6 +61,7 @@ export function createApp(options: AppOptions): App {
   app.use(async (c, next) => {
     c.set("requestId", newId("req_"))
     c.res.headers.set("x-request-id", c.get("requestId"))
+    if (!URL.canParse(c.req.url)) throw new ApiError(400, "host is no name that a URL can have: send another")
     if (!isOpen(c.req.path, options)) c.set("account", admit(c.req.raw, options))
     await next()
   })
