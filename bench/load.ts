@@ -165,10 +165,14 @@ function start(): Promise<{ url: string; pid: number; stop: () => Promise<number
   })
 }
 
-/** Of the process, without the pages of mapped files. */
+/** Of the server's process and its model's, without the pages of mapped files. */
 function anonymousMiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8")
-  return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
+  const sizes = [pid, ...children].map((one) => {
+    const status = readFileSync(`/proc/${one}/status`, "utf8")
+    return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  })
+  return sizes.reduce((sum, size) => sum + size, 0)
 }
 
 async function gauge(url: string, name: string): Promise<number> {
@@ -195,7 +199,8 @@ const until = begin + minutes * 60_000
 const memory: number[] = []
 const clients = Array.from({ length: numStreams }, (_, i) => client(url, i + 1, until, answers))
 while (performance.now() < until) {
-  await sleep(Math.min(5000, until - performance.now()))
+  // Thirty times, so that there are thirds to compare.
+  await sleep(Math.min(minutes * 2000, Math.max(0, until - performance.now())))
   memory.push(anonymousMiB(pid))
 }
 await Promise.all(clients)

@@ -52,6 +52,7 @@ export type { DecodeOptions, TextStream } from "./tokenizer/stream.ts"
 // 4, 6: engine
 export type { Constraint, ConstraintOptions } from "./engine/constraint.ts"
 export { Engine } from "./engine/engine.ts"
+export type { Health } from "./engine/failures.ts"
 export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
 export type { Generation } from "./engine/generation.ts"
 export type { IdLogprobs } from "./engine/logprobs.ts"

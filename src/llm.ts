@@ -12,10 +12,10 @@ import { findTags } from "./chat/tags.ts"
 import type { TagIds } from "./chat/tags.ts"
 import { beginsThinking, promptTail, stopThinkingText } from "./chat/thinking.ts"
 import { Constrainer } from "./constrain/constrainer.ts"
-import type { PendingConstraint } from "./constrain/constrainer.ts"
 import { replyGrammar } from "./constrain/reply.ts"
 import { ContentLogprobs, checkLogprobs } from "./content-logprobs.ts"
 import { availableMemory, contextFor, kvPolicyFor } from "./context.ts"
+import type { OwnedConstraint } from "./constrain/xgrammar.ts"
 import type { ConstraintOptions } from "./engine/constraint.ts"
 import { Engine } from "./engine/engine.ts"
 import type { Generation } from "./engine/generation.ts"
@@ -62,6 +62,9 @@ export interface GenerateRequest {
   logprobs?: number
   signal?: AbortSignal
 }
+
+/** Whoever begins a constraint frees it. */
+type OwnedConstraintOptions = ConstraintOptions & { constraint: OwnedConstraint }
 
 const compressedNotice =
   "keys and values of such a context do not fit in 16 bits: older ones are kept in fewer; --kv f16 refuses instead"
@@ -160,7 +163,7 @@ export class Llm implements ChatModel {
       for (const event of pass(reply.end(text.end(), reason, generation.usage)))
         yield event.type === "finish" ? explained(event, generation.thought, stops.found) : event
     } finally {
-      constraint?.free()
+      constraint?.constraint.free()
     }
   }
 
@@ -193,6 +196,7 @@ export class Llm implements ChatModel {
   /** Cancels what runs and gives all memory back. */
   async free(): Promise<void> {
     await this.engine.free()
+    this.#constrainer.free()
     this.model.backend.free()
   }
 
@@ -208,19 +212,24 @@ export class Llm implements ChatModel {
     prompt: string,
     ids: Int32Array,
     { sampling, logprobs, signal, ...request }: ChatRequest,
-    pending: PendingConstraint | undefined,
+    constraint: ConstraintOptions | undefined,
   ): Generation {
     const thinking = this.#thinkingLimit(prompt, request.thinking)
-    const openId = this.#mayBeginThinking(prompt) ? this.#tags.think : undefined
-    const constraint = pending && { constraint: pending, openId }
     return this.generate(ids, { sampling, thinking, constraint, logprobs, signal })
   }
 
   /** What the reply must be, where the request says so. Compiled while the prompt is read. */
-  #constraint(prompt: string, request: ChatRequest): PendingConstraint | undefined {
-    const after = beginsThinking(prompt) || this.#mayBeginThinking(prompt) ? "thought" : "prompt"
+  #constraint(prompt: string, request: ChatRequest): OwnedConstraintOptions | undefined {
+    const mayThink = this.#mayBeginThinking(prompt)
+    const after = beginsThinking(prompt) || mayThink ? "thought" : "prompt"
     const grammar = replyGrammar(request, { toolFormat: this.format.toolFormat, after })
-    return grammar === undefined ? undefined : this.#constrainer.begin(grammar)
+    if (!grammar) return undefined
+    const { think, toolCall } = this.#tags
+    if (grammar.begins === "reply")
+      return { constraint: this.#constrainer.begin(grammar.text), openId: mayThink ? think : undefined }
+    // Without an id for the tag nothing tells where a call begins.
+    if (toolCall === undefined) return undefined
+    return { constraint: this.#constrainer.begin(grammar.text), startId: toolCall }
   }
 
   /** Whether the prompt leaves it to the model. */

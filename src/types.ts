@@ -30,7 +30,16 @@ export interface Message {
 
 export interface Tool {
   type: "function"
-  function: { name: string; description?: string; parameters?: { [key: string]: Json } }
+  function: {
+    name: string
+    description?: string
+    parameters?: { [key: string]: Json }
+    /**
+     * Whether the arguments of calls are kept to the parameters: `true` refuses parameters that cannot be kept to, `false`
+     * lets any object pass; left out they are kept to where they can be. The template is not shown it.
+     */
+    strict?: boolean
+  }
 }
 
 /** How the next id is drawn from the logits. */

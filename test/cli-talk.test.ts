@@ -588,11 +588,48 @@ describe("serve", () => {
       const streamed = await ask({ stream: true })
       expect(streamed).toContain('"delta":{"content":"There are"}')
       expect(streamed.endsWith("data: [DONE]\n\n")).toBe(true)
-      expect(JSON.parse(await curl(`${url}/health`))).toEqual({ status: "ok", model: "ready" })
+      expect(JSON.parse(await curl(`${url}/health`))).toEqual({ status: "ok", model: "ready", restarts: 0 })
     })
     expect(code).toBe(0)
     expect(stderr).toContain("ending after the replies under way")
     expect(stderr).toContain("the chat page is not built: run npm run build")
+  })
+
+  test("goes on after a crash of the model, whose requests get a clean error", async () => {
+    const body = { messages: [{ role: "user", content: "How many?" }], stream: true, max_tokens: 4000 }
+    const { code, stderr } = await served([], async (url) => {
+      const ask = async (more: object) => {
+        const text = JSON.stringify({ ...body, ...more })
+        const response = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: text })
+        return { status: response.status, text: await response.text() }
+      }
+      const { stdout } = await promisify(execFile)("pgrep", ["-f", `${installed.folder}.*process-main`])
+      const [pid] = stdout.trim().split("\n").map(Number)
+      process.kill(pid, "SIGSTOP") // so that the request is under way when it dies
+      const struck = ask({})
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      process.kill(pid, "SIGSEGV")
+      process.kill(pid, "SIGCONT")
+      const { status, text } = await struck
+      expect([status, JSON.parse(text)]).toEqual([
+        500,
+        {
+          error: {
+            message: expect.stringContaining("send the request once more"),
+            type: "server_error",
+            param: null,
+            code: "model_crashed",
+          },
+        },
+      ])
+      expect(JSON.parse(await curl(`${url}/health`))).toEqual({ status: "ok", model: "failed", restarts: 0 })
+      expect((await ask({})).text).toContain('"delta":{"content":"There are"}')
+      expect(JSON.parse(await curl(`${url}/health`))).toEqual({ status: "ok", model: "ready", restarts: 1 })
+      expect(await curl(`${url}/metrics`)).toContain("\na3b_model_restarts_total 1\n")
+    })
+    expect(code).toBe(0)
+    expect(stderr).toContain("500: the model's process ended with SIGSEGV")
+    expect(stderr).toContain("the model failed: it is opened anew")
   })
 
   test("says where the chat page is and opens it in the browser", async () => {

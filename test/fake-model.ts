@@ -3,6 +3,7 @@
 
 import { ReplyParser } from "../src/chat/parser.ts"
 import type { Family } from "../src/chat/thinking.ts"
+import type { Health } from "../src/engine/failures.ts"
 import type { CompletionRequest, EngineStatus, ModelLoad, ServedModel } from "../src/server/served-model.ts"
 import { StopStrings } from "../src/stop-strings.ts"
 import type { ChatEvent, ChatRequest, Usage } from "../src/types.ts"
@@ -39,6 +40,7 @@ export class FakeModel implements ServedModel {
   /** What it does before the first piece of a reply; a signal ends it. */
   work: (signal?: AbortSignal) => Promise<void> = async () => undefined
   state: "open" | "freed" = "open"
+  health: Health = "sound"
   readonly #options: FakeOptions
 
   constructor(options: FakeOptions = {}) {
@@ -93,6 +95,10 @@ export class FakeModel implements ServedModel {
     const wrong = ids.find((id) => id > 255)
     if (wrong !== undefined) throw new UserError("bad-argument", `there is no token ${wrong}`)
     return new TextDecoder().decode(Uint8Array.from(ids))
+  }
+
+  settled(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve))
   }
 
   async free(): Promise<void> {

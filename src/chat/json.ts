@@ -1,4 +1,4 @@
-// Steps 1 and 8. JSON text in, plain values out, remembering how a number was written where a JavaScript number
+// Steps 1 and 8. JSON text in, plain values out and back, remembering how a number was written where a JavaScript number
 // forgets it (`1.0`, `1e-07`, integers beyond 2^53): templates print what Python would, and Python keeps the two apart.
 
 import type { Json } from "../types.ts"
@@ -23,6 +23,16 @@ export function parseJson(text: string): Json {
     sources.set(this, known.set(key, source))
     return Number(source)
   }
+}
+
+/** The text that `parseJson` reads as the same value, numbers as they were written. Fields without a value are left out. */
+export function writeJson(value: object): string {
+  const written = (key: string, one: unknown) =>
+    numberSource(value, key) ??
+    (typeof one === "object" && one !== null ? writeJson(one) : JSON.stringify(one))
+  if (Array.isArray(value)) return `[${value.map((one, i) => written(String(i), one)).join(",")}]`
+  const pairs = Object.entries(value).filter(([, one]) => one !== undefined)
+  return `{${pairs.map(([key, one]) => `${JSON.stringify(key)}:${written(key, one)}`).join(",")}}`
 }
 
 /** Puts each number that would read otherwise in JavaScript into an object of its own. The text is valid JSON. */

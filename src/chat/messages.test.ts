@@ -52,6 +52,13 @@ describe("messages as clients send them", () => {
     )
   })
 
+  test("do not show the model how strictly its calls are kept to a tool", () => {
+    const tool = { type: "function", function: { name: "f", parameters: { a: 1 } } } as const
+    const strict = { ...tool, function: { ...tool.function, strict: true } }
+    for (const format of [hermes, coder])
+      expect(prompt(format, [user], { tools: [strict] })).toBe(prompt(format, [user], { tools: [tool] }))
+  })
+
   test("keep arguments' text where the template takes text", () => {
     expect(prompt(hermes, [user, call('{"a":  1.0}')])).toContain('"arguments": {"a":  1.0}}')
     expect(prompt(hermes, [user, call("")])).toContain('"arguments": {}}')

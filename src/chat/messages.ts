@@ -1,7 +1,7 @@
 // Steps 1 and 2. Messages as clients send them in, messages as templates expect them out, and with them the prompt.
 // Clients differ: content as parts or null, arguments as text or object, thoughts under two names.
 
-import type { ChatRequest, Json, Message, ToolCall } from "../types.ts"
+import type { ChatRequest, Json, Message, Tool, ToolCall } from "../types.ts"
 import { UserError, messageOf } from "../util/errors.ts"
 import type { ChatFormat } from "./format.ts"
 import { parseJson } from "./json.ts"
@@ -16,10 +16,17 @@ const roles = new Set(["system", "user", "assistant", "tool"])
 export function render(format: ChatFormat, request: ChatRequest): string {
   return format.template.render({
     messages: normaliseMessages(request.messages, format.argumentsForm),
-    tools: request.tools?.length ? request.tools : null,
+    tools: request.tools?.length ? request.tools.map(shown) : null,
     addGenerationPrompt: true,
     variables: { ...thinkingVariables(format.family, request.thinking), ...request.templateVariables },
   })
+}
+
+/** Without what is no business of the model's. */
+function shown(tool: Tool): Tool {
+  if (tool.function?.strict === undefined) return tool // templates take tools in other forms too
+  const { strict: _, ...called } = tool.function
+  return { ...tool, function: called }
 }
 
 /** Text content everywhere, one field for thoughts, arguments in the form that the template takes. */

@@ -3,8 +3,8 @@
 import { basename } from "node:path"
 import { existsSync } from "node:fs"
 import type { Command } from "commander"
-import { load } from "../llm.ts"
-import { serve } from "../server/serve.ts"
+import { ProcessModel } from "../server/process-model.ts"
+import { serveModel } from "../server/serve.ts"
 import type { ServeOptions } from "../server/serve.ts"
 import { openBrowser } from "./browser.ts"
 import { defaultModel } from "./default-model.ts"
@@ -60,20 +60,21 @@ export function define(command: Command): void {
     .option("--max-time <seconds>", "end a reply that takes longer", wholeNumber(1, 1e6), 3600)
     .option("--max-body <MiB>", "refuse larger requests", wholeNumber(1, 256), 16)
     .option("--open", "open the chat page in the browser")
-    .action(serveModel)
+    .action(serveUntilInterrupted)
 }
 
-async function serveModel(named: string | undefined, options: ServeCommandOptions): Promise<void> {
+async function serveUntilInterrupted(named: string | undefined, options: ServeCommandOptions): Promise<void> {
   const model = named ?? defaultModel()
   const modelId = nameOf(model)
   let starting: AbortSignal | undefined
   const open = () => {
-    const asked = { ...options, signal: starting, onNotice: note }
-    return showingProgress((onProgress) => load(model, { ...asked, onProgress }))
+    const { threads, backend, tokenizer, context, kv, kvBudget } = options
+    const asked = { threads, backend, tokenizer, context, kv, kvBudget, signal: starting, onNotice: note }
+    return showingProgress((onProgress) => ProcessModel.open(model, { ...asked, onProgress }))
   }
   const server = await interruptible((signal) => {
     starting = signal
-    return serve(open, { ...serverOptions(options), modelId, log: note })
+    return serveModel(open, { ...serverOptions(options), modelId, log: note })
   })
   starting = undefined
   print(`${modelId} at ${server.url}/v1, context of ${count(server.context)} tokens`)

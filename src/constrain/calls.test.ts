@@ -1,7 +1,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js"
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { walk } from "../../test/grammar-walk.ts"
+import { accepts, walk } from "../../test/grammar-walk.ts"
 import { seeded } from "../../test/random.ts"
 import { splitReply } from "../chat/reply.ts"
 import type { ToolFormat } from "../chat/format.ts"
@@ -32,7 +32,7 @@ const ajv = new Ajv2020({ strict: false })
 
 async function replyOf(request: Partial<ChatRequest>, toolFormat: ToolFormat, seed: number) {
   const grammar = replyGrammar({ tools, ...request }, { toolFormat, after: "prompt" })
-  const text = await walk(String(grammar), seeded(seed))
+  const text = await walk(String(grammar?.text), seeded(seed), 800)
   return text === undefined
     ? undefined
     : splitReply(text, { prompt: "<|im_start|>assistant\n", toolFormat, tools })
@@ -80,3 +80,62 @@ test("a form with tools is the content or calls, never both", async () => {
   }
   expect([...seen].sort()).toEqual(["stop", "tool_calls"])
 })
+
+describe.each(["hermes", "xml"] as const)(
+  "calls that the model makes by itself in the form %s",
+  (toolFormat) => {
+    /** From the tag of the first call on. */
+    async function callsOf(asked: readonly Tool[], seed: number) {
+      const grammar = replyGrammar({ tools: asked }, { toolFormat, after: "thought" })
+      expect(grammar?.begins).toBe("call")
+      const text = await walk(String(grammar?.text), seeded(seed), 800)
+      if (text === undefined) return undefined
+      const form = { prompt: "<|im_start|>assistant\n", toolFormat, tools: asked }
+      return splitReply(`Let me see.\n<tool_call>${text}`, form)
+    }
+
+    test("have arguments that satisfy their schemas", async () => {
+      let numCalls = 0
+      // Grammars of elements take a second to compile.
+      for (let seed = 0; seed < (toolFormat === "xml" ? 6 : 30); seed++) {
+        const reply = await callsOf(tools, seed)
+        if (!reply) continue
+        expect(reply).toMatchObject({ content: "Let me see.", finishReason: "tool_calls" })
+        for (const { function: called } of reply.toolCalls) {
+          const validate = ajv.compile(schemas.get(called.name) ?? false)
+          expect([called, validate(JSON.parse(String(called.arguments)))]).toEqual([called, true])
+          numCalls++
+        }
+      }
+      expect(numCalls).toBeGreaterThan(2)
+    })
+
+    test("have any arguments where the parameters cannot be kept to, or need not be", async () => {
+      const other = { type: "object", properties: { a: { type: "integer", multipleOf: 7 } } } as const
+      const asked = (called: Tool["function"]) =>
+        grammarWithText(
+          replyGrammar({ tools: [{ type: "function", function: called }] }, { toolFormat, after: "prompt" }),
+        )
+      const given =
+        toolFormat === "hermes"
+          ? '{"name": "f", "arguments": {"x": [1, {}]}}'
+          : "<function=f>\n<parameter=x>\n[1, {}]\n</parameter>\n<parameter=y>\n</parameter\n</parameter>\n</function>"
+      const text = `\n${given}\n</tool_call>`
+      expect(await accepts(asked({ name: "f", parameters: other }), text)).toBe(true)
+      expect(await accepts(asked({ name: "f", parameters: other }), `${text}\n`)).toBe(true)
+      expect(await accepts(asked({ name: "f", parameters: other }), `${text}\nWell.`)).toBe(false)
+      const kept = schemas.get("get_weather")
+      expect(await accepts(asked({ name: "f", parameters: kept }), text)).toBe(false)
+      expect(await accepts(asked({ name: "f", parameters: kept, strict: false }), text)).toBe(true)
+      expect(await accepts(asked({ name: "g", parameters: kept, strict: false }), text)).toBe(false)
+      expect(() => asked({ name: "f", parameters: other, strict: true })).toThrow(
+        "tools[0].function.parameters.properties.a.multipleOf: this keyword cannot be kept to here",
+      )
+    })
+  },
+)
+
+/** Its tag as the text that it has. */
+function grammarWithText(grammar: { text: string } | undefined): string {
+  return String(grammar?.text).replaceAll("[\\xff-\\xff\\xff-\\xff]", '"</tool_call>"')
+}

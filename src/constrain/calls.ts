@@ -1,12 +1,12 @@
 // Between steps 1 and 4. Tools in, an expression for calls of them out, in the form that the checkpoint writes calls:
-// JSON, or elements for the function and each parameter. Arguments satisfy the tool's schema.
+// JSON, or elements for the function and each parameter. Arguments satisfy the tool's schema, or are any where it says so.
 
 import { kindsOf } from "../chat/coerce.ts"
 import type { ToolFormat } from "../chat/format.ts"
 import type { Json, Tool } from "../types.ts"
+import { UserError } from "../util/errors.ts"
 import { anyCharacter, characterClass, charactersOf, except, literal, tagExpression } from "./characters.ts"
-import type { Grammar } from "./grammar.ts"
-import { oneOf, optional, repeated, sequence } from "./grammar.ts"
+import { Grammar, oneOf, optional, repeated, sequence } from "./grammar.ts"
 import { isObject, pathTo, unsatisfiable, unsupported } from "./keywords.ts"
 import type { Schema } from "./keywords.ts"
 import { regexExpression } from "./regex.ts"
@@ -18,18 +18,59 @@ export interface CallsOptions {
   tools: ReadonlyMap<number, Tool>
   /** Most calls. */
   most: number
+  /** What becomes of parameters that no grammar can keep to: they are refused, or any arguments pass. */
+  others: "refused" | "any"
+  /** Whether the tag of the first call is still to come. */
+  opening: "ahead" | "written"
 }
 
 /** One call or more. */
-export function callsExpression(grammar: Grammar, { format, tools, most }: CallsOptions): string {
+export function callsExpression(grammar: Grammar, options: CallsOptions): string {
+  const { tools, most, opening } = options
   const calls = [...tools].map(([i, tool]) => {
     const path = `tools[${i}].function.parameters`
-    return format === "xml" ? xmlCall(grammar, tool, path) : hermesCall(grammar, tool, path)
+    return isKept(tool, path, options)
+      ? callOf(grammar, tool, path, options)
+      : anyCall(grammar, tool.function.name, options)
   })
-  const block = grammar.rule(
-    sequence(tagExpression("toolCall"), '"\\n"', oneOf(calls), '"\\n"', tagExpression("endToolCall")),
+  // A model that was not told to call may be used to leave the lines' ends out.
+  const lineEnd = opening === "written" ? optional('"\\n"') : '"\\n"'
+  const body = grammar.rule(sequence(lineEnd, oneOf(calls), lineEnd, tagExpression("endToolCall")))
+  const block = grammar.rule(sequence(tagExpression("toolCall"), body))
+  const more = most === 1 ? "" : repeated(sequence(lineEnd, block), [0, most - 1])
+  return opening === "written" ? sequence(body, more, lineEnd) : sequence(block, more)
+}
+
+/** Tried on a grammar of its own, for one that failed in the middle is of no use. */
+function isKept(tool: Tool, path: string, options: CallsOptions): boolean {
+  const { strict } = tool.function
+  if (strict === false) return false
+  if (strict === true || options.others === "refused") return true
+  try {
+    callOf(new Grammar(), tool, path, options)
+    return true
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    return false
+  }
+}
+
+function callOf(grammar: Grammar, tool: Tool, path: string, { format }: CallsOptions): string {
+  return format === "xml" ? xmlCall(grammar, tool, path) : hermesCall(grammar, tool, path)
+}
+
+/** A call with any arguments. */
+function anyCall(grammar: Grammar, name: string, { format }: CallsOptions): string {
+  if (format === "hermes") return hermesCall(grammar, { type: "function", function: { name } }, "parameters")
+  const key = characterClass(except(charactersOf("<>\n")))
+  const element = sequence(
+    literal("<parameter="),
+    `${key}+`,
+    literal(">\n"),
+    withoutEnd(grammar),
+    literal("\n</parameter>\n"),
   )
-  return sequence(block, most === 1 ? "" : repeated(sequence('"\\n"', block), [0, most - 1]))
+  return sequence(literal(`<function=${name}>\n`), repeated(element, [0, Infinity]), literal("</function>"))
 }
 
 function hermesCall(grammar: Grammar, { function: { name, parameters = {} } }: Tool, path: string): string {

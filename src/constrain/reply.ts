@@ -1,4 +1,6 @@
 // Between steps 1 and 4. A request in, the grammar of the replies it allows out, or nothing where every reply is one.
+// Where the model may call tools and need not, only its calls have a form: text before the first is free, behind a call
+// there may only be others.
 
 import type { ToolFormat } from "../chat/format.ts"
 import type { ChatRequest, ResponseFormat, Tool } from "../types.ts"
@@ -16,19 +18,29 @@ export interface ReplyForm {
 
 type Asked = Pick<ChatRequest, "responseFormat" | "tools" | "toolChoice" | "maxToolCalls">
 
-export function replyGrammar(request: Asked, { toolFormat, after }: ReplyForm): string | undefined {
+export interface ReplyGrammar {
+  text: string
+  /** Where it begins: with the reply, or behind the tag of the first call. */
+  begins: "reply" | "call"
+}
+
+export function replyGrammar(request: Asked, { toolFormat, after }: ReplyForm): ReplyGrammar | undefined {
   const { responseFormat = { type: "text" }, tools = [], toolChoice, maxToolCalls = Infinity } = request
-  if (toolChoice === undefined && responseFormat.type === "text") return undefined
+  const begins = toolChoice === undefined && responseFormat.type === "text" ? "call" : "reply"
   const grammar = new Grammar()
   const callable = callableTools(tools, toolChoice)
-  const calls =
-    callable.size === 0
-      ? []
-      : [callsExpression(grammar, { format: toolFormat, tools: callable, most: maxToolCalls })]
+  const form = { format: toolFormat, tools: callable, most: maxToolCalls }
+  if (begins === "call") {
+    if (callable.size === 0) return undefined
+    const calls = callsExpression(grammar, { ...form, others: "any", opening: "written" })
+    return { text: grammar.text(calls), begins }
+  }
+  const others = toolChoice === undefined ? "any" : "refused"
+  const calls = callable.size === 0 ? [] : [callsExpression(grammar, { ...form, others, opening: "ahead" })]
   const content =
     toolChoice === undefined ? [contentExpression(grammar, responseFormat, pathOf(responseFormat))] : []
   const lead = after === "thought" ? optional('"\\n" | "\\n\\n"') : ""
-  return grammar.text(sequence(lead, oneOf([...content, ...calls])))
+  return { text: grammar.text(sequence(lead, oneOf([...content, ...calls]))), begins }
 }
 
 /** Refuses a form that cannot be kept to; `where` is what the caller named its schema or pattern. */

@@ -1,9 +1,10 @@
 import fc from "fast-check"
-import { describe, expect, test } from "vitest"
+import { describe, expect, onTestFinished, test, vi } from "vitest"
 import { allOf, greedy, hashed, hashing, promptOf, scripted } from "../../test/scripted-model.ts"
 import type { Script } from "../../test/scripted-model.ts"
 import { UserError } from "../util/errors.ts"
 import { plainSampling } from "./sampling.ts"
+import { Scheduler } from "./scheduler.ts"
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 const limit = (maxTokens: number) => ({ sampling: { ...greedy, maxTokens } })
@@ -284,10 +285,13 @@ describe("a prompt that begins like an ended sequence", () => {
 describe("cancelling", () => {
   test("cuts a step of prefill short and frees the pages", async () => {
     const { model, engine, generate } = scripted(hashing)
-    model.during = (signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve()))
     const abort = new AbortController()
+    model.during = (signal) =>
+      new Promise((resolve) => {
+        signal?.addEventListener("abort", () => resolve())
+        setTimeout(() => abort.abort("enough"), 20)
+      })
     const reply = allOf(generate(promptOf(500), { signal: abort.signal }))
-    setTimeout(() => abort.abort("enough"), 20)
     await expect(reply).rejects.toMatchObject({ code: "cancelled", cause: "enough" })
     expect(engine.load).toMatchObject({ running: 0, waiting: 0, usedPages: 0 })
   })
@@ -389,6 +393,23 @@ describe("failures", () => {
     const generation = generate(promptOf(20), limit(3))
     expect(await allOf(generation)).toEqual(hashed(promptOf(20), 3))
     expect(generation.usage.cachedTokens).toBe(0)
+    expect(engine.health).toBe("suspect")
+  })
+
+  test("of its own books end all there is, and it takes no more", async () => {
+    const { model, engine, generate } = scripted(hashing, { maxSequences: 1 })
+    const books = vi.spyOn(Scheduler.prototype, "schedule")
+    onTestFinished(() => books.mockRestore())
+    const wrong = () => {
+      throw new Error("page 7 freed twice")
+    }
+    model.during = () => void books.mockImplementation(wrong)
+    const replies = [1, 2].map((seed) => allOf(generate(promptOf(20, seed), limit(3))))
+    for (const reply of replies) await expect(reply).rejects.toThrow("page 7 freed twice")
+    expect(engine.health).toBe("broken")
+    books.mockRestore()
+    await expect(allOf(generate(promptOf(20), limit(3)))).rejects.toThrow("takes no work")
+    await engine.free()
   })
 
   test("of the backend make it forget what ended sequences had computed", async () => {

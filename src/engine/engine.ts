@@ -7,8 +7,10 @@ import type { KvUsage } from "../types.ts"
 import { assert } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
 import { asError, cancelled, checkIds, contextExceeded, freed, isCancelled } from "./failures.ts"
+import type { Health } from "./failures.ts"
 import { Generation } from "./generation.ts"
 import { LogitRows } from "./logit-rows.ts"
+import { prepareMasks } from "./masks.ts"
 import { Sampler } from "./sampler.ts"
 import { checkSampling, plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
@@ -62,6 +64,7 @@ export class Engine {
   #abort = new AbortController()
   #loop: Promise<void> | undefined
   #state: "open" | "freed" = "open"
+  #health: Health = "sound"
   #numPrefilled = 0
   #numGenerated = 0
 
@@ -87,6 +90,11 @@ export class Engine {
     })
     this.#rows = new LogitRows(model.backend, tokenizerSize)
     this.#sampler = new Sampler(tokenizerSize)
+  }
+
+  /** Whether it can be trusted. */
+  get health(): Health {
+    return this.#health
   }
 
   /** How busy it is: sequences and pages. */
@@ -162,19 +170,25 @@ export class Engine {
   async #run(): Promise<void> {
     // Sequences that begin in the same turn of the event loop share the first step.
     await Promise.resolve()
-    while (this.#scheduler.running.length + this.#scheduler.waiting.length > 0) await this.#step()
+    try {
+      while (this.#scheduler.running.length + this.#scheduler.waiting.length > 0) await this.#step()
+    } catch (error) {
+      return this.#break(asError(error))
+    }
     this.#loop = undefined
     this.#scheduler.checkIntegrity()
   }
 
   async #step(): Promise<void> {
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
+    const batch = this.#scheduler.schedule() // sequences -> batch
     try {
-      const batch = this.#scheduler.schedule() // sequences -> batch
       const logits = this.#model.forward(batch) // batch -> logits handle
       this.#rows.record(logits, this.#scheduler.running)
       const start = performance.now()
-      await Promise.all([this.#model.backend.submit(this.#abort.signal), ...this.#prepareConstraints()])
+      const { signal } = this.#abort
+      const masks = prepareMasks(this.#scheduler.running, signal)
+      await Promise.all([this.#model.backend.submit(signal), masks])
       this.#scheduler.took(performance.now() - start)
       this.#sample() // logits -> ids
     } catch (error) {
@@ -183,24 +197,16 @@ export class Engine {
     this.#postprocess()
   }
 
-  /** A constraint that cannot go on ends its own sequence only. */
-  #prepareConstraints(): Promise<void>[] {
-    return this.#scheduler.running.flatMap((sequence) => {
-      const prepared = sequence.constrained?.prepare()
-      return prepared?.catch((error: unknown) => sequence.fail(asError(error))) ?? []
-    })
-  }
-
   /** Appends the next id of each sequence whose last token was in the batch. */
   #sample(): void {
     let row = 0
     for (const sequence of this.#scheduler.running) {
       const end = row + numLogitRows(sequence)
-      this.#numPrefilled += Math.max(
-        0,
-        Math.min(sequence.numScheduled, sequence.numPrompt - sequence.numComputed),
-      )
-      sequence.numComputed += sequence.numScheduled
+      // A token whose next id cannot be drawn yet is computed again.
+      const numDone = sequence.numScheduled - (sequence.canDraw ? 0 : end - row)
+      this.#numPrefilled += Math.max(0, Math.min(numDone, sequence.numPrompt - sequence.numComputed))
+      sequence.numComputed += numDone
+      if (!sequence.canDraw) row = end
       for (; row < end; row++) {
         const position = sequence.numComputed - (end - row)
         this.#advance(sequence, position, row)
@@ -259,6 +265,7 @@ export class Engine {
 
   #begin(sequence: Sequence, signal: AbortSignal | undefined): void {
     if (this.#state === "freed") sequence.fail(freed())
+    if (this.#health === "broken") sequence.fail(new Error("the engine is broken and takes no work"))
     if (signal?.aborted) sequence.fail(cancelled(signal.reason))
     if (sequence.error) return sequence.end()
     const cancel = () => this.#cancel(sequence, signal?.reason)
@@ -279,9 +286,19 @@ export class Engine {
   /** A step that did not finish: cancelled by us, or failed, which ends all that ran. */
   #interrupted(error: unknown): void {
     if (this.#abort.signal.aborted && isCancelled(error)) return
+    this.#health = "suspect"
     for (const sequence of this.#scheduler.running) sequence.fail(asError(error))
     // What the pages hold after a failure is not known.
     this.#scheduler.forget()
+  }
+
+  /** A bug of ours: who holds which page is no longer known, so that nothing can go on. */
+  #break(error: Error): void {
+    this.#health = "broken"
+    for (const sequence of [...this.#scheduler.running, ...this.#scheduler.waiting]) {
+      sequence.fail(error)
+      sequence.end()
+    }
   }
 
   #leave(sequence: Sequence): void {

@@ -1,6 +1,20 @@
-// Steps 4 to 6. What can go wrong with a sequence, in words.
+// Steps 4 to 6. Why a sequence cannot begin or ends before its time, as errors; and whether an engine can be trusted
+// after one.
 
-import { messageOf, UserError } from "../util/errors.ts"
+import { UserError, messageOf } from "../util/errors.ts"
+
+/**
+ * `suspect`: a step failed, and what it left behind is forgotten; it goes on, and is better opened anew when nobody uses
+ * it. `broken`: its own books are wrong, it ended all its sequences and takes no others.
+ */
+export type Health = "sound" | "suspect" | "broken"
+
+export function checkIds(ids: Int32Array, vocab: number): void {
+  if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
+  const wrong = ids.find((id) => id < 0 || id >= vocab)
+  if (wrong === undefined) return
+  throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
+}
 
 export function contextExceeded(maxContext: number, numTokens: number): UserError {
   const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
@@ -22,11 +36,4 @@ export function asError(error: unknown): Error {
 
 export function freed(): UserError {
   return new UserError("bad-request", "the model was freed: load it again")
-}
-
-export function checkIds(ids: Int32Array, vocab: number): void {
-  if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
-  const wrong = ids.find((id) => id < 0 || id >= vocab)
-  if (wrong === undefined) return
-  throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
 }

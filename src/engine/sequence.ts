@@ -120,6 +120,11 @@ export class Sequence {
     return this.#status
   }
 
+  /** Whether its next id can be drawn: it can but for a constraint that is not ready. */
+  get canDraw(): boolean {
+    return this.constrained?.isReady(this.thought) ?? true
+  }
+
   /** Nothing is left to do for it: it shall end. */
   get isOver(): boolean {
     const allComputed = this.wants === "every" && this.numPending === 0

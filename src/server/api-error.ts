@@ -3,7 +3,7 @@
 
 import { UserError } from "../util/errors.ts"
 
-export type Status = 400 | 401 | 403 | 404 | 405 | 413 | 415 | 429 | 499 | 500 | 501 | 503 | 504
+export type Status = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 431 | 499 | 500 | 501 | 503 | 504
 
 interface ErrorDetails {
   /** For programs: `context_length_exceeded` and the like. */

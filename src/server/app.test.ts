@@ -46,6 +46,14 @@ describe("errors", () => {
     }
   })
 
+  test("of a client that leaves within its request are nobody's to read and not logged", async () => {
+    const app = serving(new FakeModel())
+    const cut = new ReadableStream({ pull: (controller) => controller.error(new Error("aborted")) })
+    const init = { method: "POST", body: cut, duplex: "half" }
+    const response = await app.request(new Request(`http://localhost${chat}`, init as RequestInit))
+    expect([response.status, app.lines]).toEqual([499, []])
+  })
+
   test("of ours tell the client nothing but an id, and the log the rest", async () => {
     const open = async () => {
       throw new UserError("bad-file", "/home/someone/model.safetensors is broken")
@@ -252,6 +260,34 @@ describe("the model", () => {
     expect(await state()).toBe("unloaded")
     await Promise.all([post(app, chat, body), post(app, chat, body)])
     expect(models.map((model) => model.state)).toEqual(["freed", "open"])
+  })
+
+  test("that failed a step is opened anew once nobody has it, one that broke at once", async () => {
+    const models: FakeModel[] = []
+    const open = async () => {
+      models.push(new FakeModel())
+      return models.at(-1) as FakeModel
+    }
+    const app = serving(new FakeModel(), { open })
+    const health = async () => answerOf(app.request("http://localhost/health") as Promise<Response>)
+    await post(app, chat, body)
+    models[0].work = untilAborted
+    const abort = new AbortController()
+    const slow = post(app, chat, { ...body, stream: true }, { signal: abort.signal })
+    await (await slow).body?.getReader().read()
+    models[0].health = "suspect"
+    await post(app, "/tokenize", { prompt: "Hi" })
+    expect(models.length).toBe(1)
+    abort.abort()
+    await expect.poll(() => app.service.numActive).toBe(0)
+    expect((await post(app, chat, body)).status).toBe(200)
+    expect(models.map((model) => model.state)).toEqual(["freed", "open"])
+    models[1].health = "broken"
+    expect(await health()).toEqual({ status: "ok", model: "failed", restarts: 1 })
+    expect((await post(app, chat, body)).status).toBe(200)
+    expect(await health()).toEqual({ status: "ok", model: "ready", restarts: 2 })
+    expect(models.map((model) => model.state)).toEqual(["freed", "freed", "open"])
+    expect(app.lines).toEqual(Array(2).fill("the model failed: it is opened anew"))
   })
 
   test("that failed to open is tried again at the next request", async () => {

@@ -45,8 +45,9 @@ export interface App {
 }
 
 export function createApp(options: AppOptions): App {
-  const host = new ModelHost(options)
-  const metrics = new Metrics(options.modelId, () => host.model?.load)
+  const onRestart = () => options.log("the model failed: it is opened anew")
+  const host = new ModelHost({ ...options, onRestart })
+  const metrics = new Metrics(options.modelId, host)
   const service = new Service({ ...options, host, metrics })
   const fail = (c: RequestContext, error: ApiError) => {
     metrics.failure(error.status)
@@ -60,14 +61,15 @@ export function createApp(options: AppOptions): App {
   app.use(async (c, next) => {
     c.set("requestId", newId("req_"))
     c.res.headers.set("x-request-id", c.get("requestId"))
+    if (!URL.canParse(c.req.url)) throw new ApiError(400, "host is no name that a URL can have: send another")
     if (!isOpen(c.req.path, options)) c.set("account", admit(c.req.raw, options))
     await next()
   })
   addRoutes(app, endpoint)
   addWatching(app, { host, metrics, service })
-  app.get("/api/engine", (c) => {
+  app.get("/api/engine", async (c) => {
     c.header("cache-control", "no-store")
-    return c.json(reportEngine(options.modelId, host))
+    return c.json(await reportEngine(options.modelId, host))
   })
   app.get("*", async (c, next) => options.page?.answer(c.req.raw) ?? next())
   app.notFound((c) => answerError(c, new ApiError(404, "nothing is served at this path and method")))
@@ -106,7 +108,8 @@ function addWatching(
 ): void {
   app.get("/health", (c) => {
     const state = service.state === "draining" ? "draining" : "ok"
-    return c.json({ status: state, model: host.state }, state === "ok" ? 200 : 503)
+    const { state: model, numRestarts: restarts } = host
+    return c.json({ status: state, model, restarts }, state === "ok" ? 200 : 503)
   })
   app.get("/metrics", async (c) => {
     const { text, type } = await metrics.text()

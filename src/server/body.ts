@@ -40,19 +40,29 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
   const encoding = request.headers.get("content-encoding") ?? "identity"
   if (encoding !== "identity")
     throw new ApiError(415, `the body is encoded as ${shortened(encoding)}: send it as it is`)
-  const chunks: Uint8Array[] = []
-  let numBytes = 0
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes)
-  for await (const chunk of request.body ?? []) {
-    numBytes += chunk.length
-    if (numBytes > maxBytes) throw tooLarge(maxBytes)
-    chunks.push(chunk)
-  }
+  const bytes = await readBytes(request.body ?? [], maxBytes)
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
   } catch (error) {
     throw new ApiError(400, "the body is not valid UTF-8", { cause: error })
   }
+}
+
+async function readBytes(body: AsyncIterable<Uint8Array> | Uint8Array[], maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let numBytes = 0
+  try {
+    for await (const chunk of body) {
+      numBytes += chunk.length
+      if (numBytes > maxBytes) throw tooLarge(maxBytes)
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof ApiError) throw error
+    throw new ApiError(499, "the client closed the connection within its request", { cause: error })
+  }
+  return Buffer.concat(chunks)
 }
 
 function tooLarge(maxBytes: number): ApiError {

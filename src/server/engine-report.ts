@@ -6,7 +6,7 @@ import type { EngineStatus, ModelLoad, ServedModel } from "./served-model.ts"
 
 export interface EngineReport {
   model: string
-  state: "unloaded" | "loading" | "ready"
+  state: "unloaded" | "loading" | "ready" | "failed"
   /** When it was taken, by a clock that only goes forward. */
   atMs: number
   /** While a model is open. */
@@ -14,12 +14,13 @@ export interface EngineReport {
 }
 
 /** Of the model that a host has open, if it has. */
-export function reportEngine(
+export async function reportEngine(
   modelId: string,
   { model, state }: { model: ServedModel | undefined; state: EngineReport["state"] },
-): EngineReport {
+): Promise<EngineReport> {
   const report = { model: modelId, state, atMs: performance.now() }
   if (!model) return report
-  const { family, context, load, status } = model
+  const { family, context } = model
+  const [status, load] = await Promise.all([model.status, model.load])
   return { ...report, engine: { ...status, family, context, load } }
 }

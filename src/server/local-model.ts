@@ -3,6 +3,7 @@
 import { render } from "../chat/messages.ts"
 import type { Family } from "../chat/thinking.ts"
 import { ContentLogprobs } from "../content-logprobs.ts"
+import type { Health } from "../engine/failures.ts"
 import type { Llm } from "../llm.ts"
 import { StopStrings } from "../stop-strings.ts"
 import type { ChatEvent, ChatRequest } from "../types.ts"
@@ -21,6 +22,10 @@ export class LocalModel implements ServedModel {
 
   get family(): Family {
     return this.#llm.format.family
+  }
+
+  get health(): Health {
+    return this.#llm.engine.health
   }
 
   get load(): ModelLoad {
@@ -67,6 +72,11 @@ export class LocalModel implements ServedModel {
 
   decode(ids: readonly number[]): string {
     return this.#llm.tokenizer.decode(ids)
+  }
+
+  /** A refusal takes no longer than the current turn of the event loop; work does. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve))
   }
 
   free(): Promise<void> {

@@ -3,6 +3,7 @@
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
 import type { Usage } from "../types.ts"
+import type { ModelHost } from "./model-host.ts"
 import type { ModelLoad } from "./served-model.ts"
 
 /** Seconds to the first token: from a cached prompt to a long one on a slow machine. */
@@ -31,8 +32,8 @@ export class Metrics {
   readonly #failures: Counter
   readonly #vllmQueried: Counter
 
-  /** `load` is asked at each reading; nothing while no model is loaded. */
-  constructor(model: string, load: () => ModelLoad | undefined) {
+  /** `host` is asked at each reading; there is no load while no model is open. */
+  constructor(model: string, host: Pick<ModelHost, "model" | "numRestarts">) {
     this.#model = model
     this.#firstToken = this.#histogram("time_to_first_token_seconds", firstTokenBuckets)
     this.#nextToken = this.#histogram("inter_token_latency_seconds", nextTokenBuckets)
@@ -60,7 +61,7 @@ export class Metrics {
       labelNames: ["model_name"],
       registers,
     })
-    this.#watchLoad(load)
+    this.#watchLoad(host)
   }
 
   firstToken(seconds: number): void {
@@ -92,7 +93,7 @@ export class Metrics {
     return { text: await this.#registry.metrics(), type: this.#registry.contentType }
   }
 
-  #watchLoad(load: () => ModelLoad | undefined): void {
+  #watchLoad(host: Pick<ModelHost, "model" | "numRestarts">): void {
     const idle: ModelLoad = { running: 0, waiting: 0, usedPages: 0, pages: 1 }
     const registers = [this.#registry]
     const gauge = (names: readonly string[], help: string, value: (load: ModelLoad) => number) => {
@@ -103,12 +104,22 @@ export class Metrics {
           help,
           labelNames: Object.keys(labels),
           registers,
-          collect() {
-            this.set(labels, value(load() ?? idle))
+          async collect() {
+            this.set(labels, value((await host.model?.load) ?? idle))
           },
         })
       }
     }
+    let numSeen = 0
+    new Counter({
+      name: "a3b_model_restarts_total",
+      help: "times that a model failed and was let go, to be opened anew",
+      registers,
+      collect() {
+        this.inc(host.numRestarts - numSeen)
+        numSeen = host.numRestarts
+      },
+    })
     gauge(["a3b_requests_running", "vllm:num_requests_running"], "sequences that run", (now) => now.running)
     gauge(["a3b_requests_waiting", "vllm:num_requests_waiting"], "sequences that wait", (now) => now.waiting)
     gauge(

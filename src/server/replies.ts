@@ -18,6 +18,8 @@ export interface ReplyEnds {
   abort: () => void
   /** They have. */
   onEnd: () => void
+  /** What is refused of them before any work is done has been refused. */
+  settled: () => Promise<void>
 }
 
 /** An iterator of its own, because a generator that was left before its first step would tell nobody. */
@@ -38,7 +40,7 @@ export class Replies implements AsyncIterableIterator<ReplyEvent, void> {
   static async begin(sources: readonly AsyncIterable<ChatEvent>[], ends: ReplyEnds): Promise<Replies> {
     const replies = new Replies(sources, ends)
     try {
-      await Promise.race([Promise.all(replies.#steps.values()), nextTurn()])
+      await Promise.race([Promise.all(replies.#steps.values()), ends.settled()])
     } catch (error) {
       await replies.#end()
       throw error
@@ -96,9 +98,4 @@ export async function gather(replies: Replies, numReplies: number): Promise<Repl
   const gathered = Array.from({ length: numReplies }, emptyReply)
   for await (const { choice, event } of replies) addEvent(gathered[choice], event)
   return gathered
-}
-
-/** A refusal takes no longer than the current turn of the event loop; work does. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -9,6 +9,7 @@ import { readAccounts } from "./keys.ts"
 import { LocalModel } from "./local-model.ts"
 import { Page, builtPage } from "./page.ts"
 import type { RunningServer } from "./running-server.ts"
+import type { ServedModel } from "./served-model.ts"
 import { listen } from "./server.ts"
 
 export interface ServeOptions {
@@ -56,14 +57,22 @@ export async function serve(
   model: Llm | (() => Promise<Llm>),
   options: ServeOptions = {},
 ): Promise<ModelServer> {
-  const { host = "127.0.0.1", port = 8080, idleMs } = options
-  const access = accessOf(host, options)
-  if (typeof model !== "function" && idleMs !== undefined)
+  if (typeof model !== "function" && options.idleMs !== undefined)
     throw new UserError(
       "bad-argument",
       "idleMs frees the model, and a model that is loaded already cannot be opened anew: give a function that loads it",
     )
-  const open = async () => new LocalModel(typeof model === "function" ? await model() : model)
+  const open = async () => new LocalModel(typeof model === "function" ? await model() : givenOnce(model))
+  return serveModel(open, options)
+}
+
+/** The same for a model that may be anywhere. */
+export async function serveModel(
+  open: () => Promise<ServedModel>,
+  options: ServeOptions = {},
+): Promise<ModelServer> {
+  const { host = "127.0.0.1", port = 8080 } = options
+  const access = accessOf(host, options)
   const page = Page.read(builtPage)
   const app = createApp({ ...defaults, ...limits, ...given(options), ...access, page, open })
   try {
@@ -75,6 +84,12 @@ export async function serve(
     await app.service.drain(0)
     throw error
   }
+}
+
+/** A model that was handed over open can be freed, for it failed, but not opened anew. */
+function givenOnce(model: Llm): Llm {
+  if (model.engine.health === "sound") return model
+  throw new Error("the model failed, and it was handed over open: give serve a function that loads it")
 }
 
 /** Without what was left out. */

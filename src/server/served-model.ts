@@ -2,6 +2,7 @@
 // tokens, for those who count them. Token ids are numbers that pass through here; what they mean is not known.
 
 import type { Family } from "../chat/thinking.ts"
+import type { Health } from "../engine/failures.ts"
 import type { ChatEvent, ChatModel, ChatRequest, KvUsage, Sampling } from "../types.ts"
 
 /** A text, or the ids of one, to go on with. */
@@ -36,18 +37,25 @@ export interface EngineStatus {
   attention: { scanned: number; fellBack: number; kept: number; tokens: number }
 }
 
+/** At once where the model is in this process, later where it is in another. */
+type Soon<T> = T | Promise<T>
+
 export interface ServedModel extends ChatModel {
   /** Most tokens of prompt and reply together. */
   readonly context: number
   readonly family: Family
+  /** Whether it can be trusted, or shall be opened anew. */
+  readonly health: Health
   /** How busy it is now. */
-  readonly load: ModelLoad
-  readonly status: EngineStatus
+  readonly load: Soon<ModelLoad>
+  readonly status: Soon<EngineStatus>
   /** Content, usage and finish only. */
   complete(request: CompletionRequest): AsyncIterable<ChatEvent>
   /** The prompt that the reply to this request would continue. */
-  render(request: ChatRequest): string
-  encode(text: string): Int32Array
-  decode(ids: readonly number[]): string
+  render(request: ChatRequest): Soon<string>
+  encode(text: string): Soon<Int32Array>
+  decode(ids: readonly number[]): Soon<string>
+  /** What was asked for so far has been refused, or else it has begun. */
+  settled(): Promise<void>
   free(): Promise<void>
 }

@@ -72,7 +72,10 @@ describe("closing", () => {
     await until(() => model.numLive === 1)
     const closing = server.close(10_000)
     const refused = await app.request("http://localhost/health")
-    expect([refused.status, await answerOf(refused)]).toEqual([503, { status: "draining", model: "ready" }])
+    expect([refused.status, await answerOf(refused)]).toEqual([
+      503,
+      { status: "draining", model: "ready", restarts: 0 },
+    ])
     const late = await app.request("http://localhost/v1/chat/completions", { method: "POST", body })
     expect(late.status).toBe(503)
     expect((await answerOf(late)).error).toMatchObject({ code: "shutting_down" })

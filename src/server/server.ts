@@ -1,10 +1,13 @@
 // Steps 1 and 9. The app on a socket of Node's: begins to listen, and ends without cutting anybody off.
 
-import { createServer } from "node:http"
+import { STATUS_CODES, createServer } from "node:http"
 import type { Server } from "node:http"
+import { Socket } from "node:net"
 import type { AddressInfo } from "node:net"
-import { getRequestListener } from "@hono/node-server"
+import type { Duplex } from "node:stream"
+import { RequestError, getRequestListener } from "@hono/node-server"
 import { UserError, messageOf, systemCode } from "../util/errors.ts"
+import { ApiError, openAiError, toApiError } from "./api-error.ts"
 import type { App } from "./app.ts"
 import type { RunningServer } from "./running-server.ts"
 
@@ -20,8 +23,9 @@ const receiveMs = 60_000
 const keepAliveMs = 75_000
 
 export async function listen(app: App, options: ListenOptions): Promise<RunningServer> {
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler: refuse })
   const server = createServer({ requestTimeout: receiveMs, keepAliveTimeout: keepAliveMs }, listener)
+  server.on("clientError", refuseHead)
   await bind(server, options)
   return {
     url: urlOf(server.address() as AddressInfo), // it listens on TCP
@@ -36,6 +40,35 @@ export async function listen(app: App, options: ListenOptions): Promise<RunningS
       clearTimeout(all)
     },
   }
+}
+
+/** A host or path that no URL can be made of. */
+function refuse(error: unknown): Response {
+  const isTheirs = error instanceof RequestError
+  const failure = isTheirs ? new ApiError(400, `${error.message}: send another`) : toApiError(error)
+  return Response.json(openAiError(failure), { status: failure.status })
+}
+
+/** What is no HTTP, or took too long to come, never becomes a request; its sender gets an error all the same. */
+function refuseHead(error: Error, socket: Duplex): void {
+  // In the middle of an answer, or behind one, there is no place for another.
+  if (!socket.writable || !(socket instanceof Socket) || socket.bytesWritten > 0) return void socket.destroy()
+  const { status, message } = headError(systemCode(error))
+  const body = JSON.stringify(openAiError(new ApiError(status, message)))
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ]
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`)
+}
+
+function headError(code: string | undefined): { status: 400 | 408 | 431; message: string } {
+  if (code === "HPE_HEADER_OVERFLOW") return { status: 431, message: "the headers are too long: send fewer" }
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return { status: 408, message: "the request did not come in time: send it at once" }
+  return { status: 400, message: "this is no HTTP request that could be read: send one" }
 }
 
 function bind(server: Server, { host, port }: ListenOptions): Promise<void> {

@@ -60,8 +60,13 @@ export class Service {
     try {
       lease = await this.#options.host.lease()
       abort.signal.throwIfAborted()
-      const sources = ask(lease.model, abort.signal).map((events) => this.#measured(events, caller.account))
-      return await Replies.begin(sources, { abort: () => abort.abort(), onEnd })
+      const { model } = lease
+      const sources = ask(model, abort.signal).map((events) => this.#measured(events, caller.account))
+      return await Replies.begin(sources, {
+        abort: () => abort.abort(),
+        onEnd,
+        settled: () => model.settled(),
+      })
     } catch (error) {
       onEnd()
       throw error
@@ -74,11 +79,11 @@ export class Service {
   }
 
   /** Lends the model for what takes no steps of it, such as counting tokens. */
-  async look<T>(work: (model: ServedModel) => T): Promise<T> {
+  async look<T>(work: (model: ServedModel) => T | Promise<T>): Promise<T> {
     if (this.#state === "draining") throw draining()
     const { model, release } = await this.#options.host.lease()
     try {
-      return work(model)
+      return await work(model)
     } finally {
       release()
     }

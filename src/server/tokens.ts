@@ -12,8 +12,8 @@ const ids = z.object({ tokens: z.array(z.number().int().min(0)) })
 
 export async function tokenize(endpoint: Endpoint, c: RequestContext): Promise<Response> {
   const body = await endpoint.body(c)
-  const answer = await endpoint.service.look((model) => {
-    const tokens = [...model.encode(promptOf(body, model))]
+  const answer = await endpoint.service.look(async (model) => {
+    const tokens = [...(await model.encode(await promptOf(body, model)))]
     return { tokens, count: tokens.length, max_model_len: model.context }
   })
   return c.json(answer)
@@ -26,7 +26,7 @@ export async function detokenize(endpoint: Endpoint, c: RequestContext): Promise
 }
 
 /** A text as it is, or messages as the model would read them. */
-function promptOf(body: Json, model: ServedModel): string {
+async function promptOf(body: Json, model: ServedModel): Promise<string> {
   if (typeof body === "object" && body !== null && "messages" in body)
     return model.render(readChatOrder(body).request)
   const { prompt, content } = check(text, body)

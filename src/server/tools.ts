@@ -14,6 +14,7 @@ const parameters = z.custom<{ [key: string]: Json }>(
 const functionFields = {
   name: z.string().min(1).max(256),
   description: z.string().nullish(),
+  strict: z.boolean().nullish(),
 }
 
 const wrapped = z.object({
@@ -45,23 +46,25 @@ export function readFlatTool(value: unknown, where: string): Tool {
 
 /** Of Anthropic's messages: `{name, input_schema, ...}`. */
 export function readAnthropicTool(value: unknown, where: string): Tool {
-  const { name, description, input_schema } = checkAt(anthropic, value, where)
-  return toolOf({ name, description, parameters: input_schema })
+  const { name, description, strict, input_schema } = checkAt(anthropic, value, where)
+  return toolOf({ name, description, strict, parameters: input_schema })
 }
 
 interface FunctionFields {
   name: string
   description?: string | null
   parameters?: { [key: string]: Json } | null
+  strict?: boolean | null
 }
 
-function toolOf({ name, description, parameters }: FunctionFields): Tool {
+function toolOf({ name, description, parameters, strict }: FunctionFields): Tool {
   return {
     type: "function",
     function: {
       name,
       ...(description != null && { description }),
       ...(parameters != null && { parameters }),
+      ...(strict != null && { strict }),
     },
   }
 }

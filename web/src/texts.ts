@@ -117,7 +117,7 @@ const en = {
   notKept: "This browser keeps nothing: conversations are gone when the page closes.",
 
   engineGone: "The engine does not answer",
-  states: { ready: "Ready", loading: "Loading", unloaded: "Unloaded" },
+  states: { ready: "Ready", loading: "Loading", unloaded: "Unloaded", failed: "Failed" },
   unloadedHint: "The model is loaded at the next message.",
   context: "Context",
   rate: "Tokens per second",
@@ -276,7 +276,7 @@ const zh: Texts = {
   notKept: "此浏览器不保存数据：关闭页面后对话会消失。",
 
   engineGone: "引擎没有响应",
-  states: { ready: "就绪", loading: "加载中", unloaded: "未加载" },
+  states: { ready: "就绪", loading: "加载中", unloaded: "未加载", failed: "已出错" },
   unloadedHint: "下一条消息会加载模型。",
   context: "上下文",
   rate: "每秒词元",

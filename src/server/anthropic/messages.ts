@@ -23,7 +23,7 @@ export async function countTokens(endpoint: Endpoint, c: RequestContext): Promis
   const order = readPromptOrder(await endpoint.body(c))
   endpoint.checkModel(order.model)
   const input_tokens = await endpoint.service.look(
-    (model) => model.encode(model.render(order.request(model.family))).length,
+    async (model) => (await model.encode(await model.render(order.request(model.family)))).length,
   )
   return c.json({ input_tokens })
 }

@@ -299,8 +299,25 @@ describe("what a request says", () => {
   })
 
   test("shows tools of equal meaning as equal", async () => {
-    const odd = { function: { parameters: { type: "object" }, strict: true, name: "add" }, type: "function" }
+    const odd = { function: { parameters: { type: "object" }, x: 1, name: "add" }, type: "function" }
     expect(JSON.stringify((await requestOf({ tools: [odd] })).tools)).toBe(JSON.stringify(tools))
+  })
+
+  test("says of each tool how strictly its calls are kept to it", async () => {
+    const of = async (path: string, tool: object) => {
+      const model = new FakeModel()
+      await post(serving(model), path, { messages, input: messages, max_tokens: 9, tools: [tool] })
+      return (model.requests[0] as ChatRequest).tools?.[0].function.strict
+    }
+    for (const strict of [true, false, undefined]) {
+      const name = "add"
+      const all = [
+        await of("/v1/chat/completions", { type: "function", function: { name, strict } }),
+        await of("/v1/responses", { type: "function", name, strict }),
+        await of("/v1/messages", { name, input_schema: {}, strict }),
+      ]
+      expect(all).toEqual([strict, strict, strict])
+    }
   })
 })
 
