@@ -5,7 +5,8 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..")
+// The folder of the compiled code may be named.
+const dist = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), "../dist")
 const from = createRequire(import.meta.url).resolve("@mlc-ai/web-xgrammar")
 const { version, license, repository } = JSON.parse(
   readFileSync(join(dirname(from), "../package.json"), "utf8"),
@@ -14,5 +15,5 @@ const notice = `// @mlc-ai/web-xgrammar ${version}, ${license}, ${repository.url
 // Changed: these two lines were added, the name of a source map was removed.
 `
 const code = readFileSync(from, "utf8").replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n")
-mkdirSync(join(root, "dist/constrain"), { recursive: true })
-writeFileSync(join(root, "dist/constrain/xgrammar.cjs"), notice + code)
+mkdirSync(join(dist, "constrain"), { recursive: true })
+writeFileSync(join(dist, "constrain/xgrammar.cjs"), notice + code)

@@ -75,6 +75,7 @@ export type {
   CodedTier,
   Experts,
   KvCache,
+  KvRows,
   KvShape,
   KvTier,
   PrefillMode,

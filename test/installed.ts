@@ -1,6 +1,6 @@
 // The package as a user has it, for tests of its command line: compiled into a folder of its own and run by node.
 
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import type { ChildProcessWithoutNullStreams } from "node:child_process"
 import {
   chmodSync,
@@ -60,6 +60,7 @@ export class Installed {
     chmodSync(this.folder, 0o755)
     for (const file of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }))
       if (file.endsWith(".ts") && !file.endsWith(".test.ts")) this.#compile(file)
+    execFileSync(process.execPath, [join(root, "scripts/bundle-xgrammar.mjs"), join(this.folder, "dist")])
     copyFileSync(join(root, "package.json"), join(this.folder, "package.json"))
     symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"))
     const build = join(root, "build")

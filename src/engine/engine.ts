@@ -17,14 +17,17 @@ import { Scheduler } from "./scheduler.ts"
 import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
 import { Sessions } from "./sessions.ts"
-import type { SavedPages, Session } from "./sessions.ts"
+import type { Session } from "./sessions.ts"
 import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
 
 /** What the engine asks of a model: batches to logits over one KV cache. */
 export interface BatchModel {
   readonly config: { readonly vocab: number }
-  readonly backend: Pick<Backend, "submit" | "read" | "trimKv" | "largest"> & SavedPages
+  readonly backend: Pick<
+    Backend,
+    "name" | "submit" | "read" | "trimKv" | "largest" | "readKv" | "writeKv" | "exportPage" | "importPage"
+  >
   kvCache(pages: number, window: number): KvCache
   /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
   forward(batch: Batch): Tensor
