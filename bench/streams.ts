@@ -75,7 +75,7 @@ async function ours(): Promise<number[]> {
 
 interface LlamaSequence {
   evaluate(tokens: readonly number[], options: object): AsyncIterable<unknown>
-  dispose(): void
+  clearHistory(): Promise<void>
 }
 
 async function theirs(folder: string): Promise<number[]> {
@@ -88,24 +88,23 @@ async function theirs(folder: string): Promise<number[]> {
     maxThreads: threads,
   })
   const model = await llama.loadModel({ modelPath: gguf })
-  const sequences = Math.max(...streams)
-  const context = await model.createContext({ contextSize: 512, sequences, batchSize: 512, threads })
-  const taken: LlamaSequence[] = []
-  return measure((count) => {
-    for (const sequence of taken.splice(0)) sequence.dispose()
-    return Array.from({ length: count }, (_, i) => {
-      const sequence: LlamaSequence = context.getSequence()
-      taken.push(sequence)
-      return sequence.evaluate(promptOf(i), { temperature: 0.7, topK: 40, topP: 0.95, yieldEogToken: true })
-    })
+  const most = Math.max(...streams)
+  const context = await model.createContext({ contextSize: 512, sequences: most, batchSize: 512, threads })
+  const sequences: LlamaSequence[] = Array.from({ length: most }, () => context.getSequence())
+  const sampling = { temperature: 0.7, topK: 40, topP: 0.95, yieldEogToken: true }
+  return measure(async (count) => {
+    for (const sequence of sequences) await sequence.clearHistory()
+    return sequences.slice(0, count).map((sequence, i) => sequence.evaluate(promptOf(i), sampling))
   })
 }
 
 /** The first measurement warms up. */
-async function measure(replies: (count: number) => readonly AsyncIterable<unknown>[]): Promise<number[]> {
-  await rate(replies(1))
+async function measure(
+  replies: (count: number) => Promise<AsyncIterable<unknown>[]> | AsyncIterable<unknown>[],
+): Promise<number[]> {
+  await rate(await replies(1))
   const rates: number[] = []
-  for (const count of streams) rates.push(await rate(replies(count)))
+  for (const count of streams) rates.push(await rate(await replies(count)))
   return rates
 }
 
