@@ -5,14 +5,13 @@
 //
 //   npm run build && npx tsx bench/load.ts models/nano --streams 64 --minutes 10
 
-import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { Random } from "../src/distill/world/random.ts"
 import { problems, wordTasks } from "../src/distill/world/world.ts"
 import { appendRow, machineName, median, today } from "./results.ts"
+import { processesOf, startServer } from "./server-process.ts"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -144,31 +143,9 @@ async function hangUpEarly(url: string, body: string, random: Random): Promise<v
     .catch(() => undefined)
 }
 
-function start(): Promise<{ url: string; pid: number; stop: () => Promise<number | null> }> {
-  const main = join(import.meta.dirname, "../dist/cli/main.js")
-  const server = spawn(process.execPath, [main, "serve", model, "--port", "0", "--max-requests", "1000"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  })
-  const ended = new Promise<number | null>((resolve) => server.on("exit", resolve))
-  return new Promise((resolve, reject) => {
-    let printed = ""
-    server.stdout.setEncoding("utf8").on("data", (text: string) => {
-      printed += text
-      const url = /http:\/\/[\d.]+:\d+/.exec(printed)?.[0]
-      const stop = () => {
-        server.kill("SIGINT")
-        return ended
-      }
-      if (url && server.pid !== undefined) resolve({ url, pid: server.pid, stop })
-    })
-    void ended.then((code) => reject(new Error(`the server ended with ${code}`)))
-  })
-}
-
 /** Of the server's process and its model's, without the pages of mapped files. */
 function anonymousMiB(pid: number): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
-  const sizes = [pid, ...children].map((one) => {
+  const sizes = processesOf(pid).map((one) => {
     const status = readFileSync(`/proc/${one}/status`, "utf8")
     return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1]) / 1024
   })
@@ -183,7 +160,7 @@ async function gauge(url: string, name: string): Promise<number> {
 const quantile = (numbers: readonly number[], at: number) =>
   numbers.toSorted((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(at * numbers.length))]
 
-const { url, pid, stop } = await start()
+const { url, pid, stop } = await startServer([model, "--max-requests", "1000"])
 const source = problems({ tasks: wordTasks, split: "held-out", seed: 11 })
 const contents = Array.from({ length: numPrompts }, () => String(source.next().value.messages[0].content))
 const answers = new Map<string, string>()

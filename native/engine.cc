@@ -487,6 +487,7 @@ struct Run {
         k.largest(row(a[1], i / kRowParts), from, std::min(from + part, size), n, &found[i]);
       }
     });
+    if (pool.cancelled) return;  // parts that were dropped hold anything
     for (int r = 0; r < rows; r++) {
       Largest* all = &found[r * kRowParts];
       for (int i = 1; i < kRowParts; i++) k.joinLargest(all, all + i, n);

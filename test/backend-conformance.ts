@@ -524,6 +524,22 @@ function describeSteps({ file, backend }: Setting): void {
     expectClose(got, product(x, denseOf(weight)), 1e-3)
   })
 
+  test("an abort while the largest are looked for does no harm", async () => {
+    const router = file.add("router", "f32", [64, 128])
+    for (let round = 0; round < 30; round++) {
+      const ops = begin(backend(), batchOf([{ tokens: 64 }]))
+      // What it leaves in memory between phases are no counts.
+      ops.route(ops.tensor(activations(64, 128), 64, 128), ops.weight(router.tensor), 8, true)
+      await ops.submit()
+      begin(ops, batchOf([{ tokens: 1 }]))
+      const abort = new AbortController()
+      ops.largest(ops.tensor(new Float32Array(8 * 20_000).fill(1), 8, 20_000), 20_000, 20)
+      const done = ops.submit(abort.signal).catch((error: unknown) => error)
+      abort.abort()
+      expect([undefined, "cancelled"]).toContain(((await done) as UserError | undefined)?.code)
+    }
+  })
+
   test("a step that was aborted before it began does not run", async () => {
     const ops = begin(backend(), batchOf([{ tokens: 1 }]))
     ops.tensor(activations(1, 32), 1, 32)
