@@ -190,7 +190,7 @@ describe("attention over codes", () => {
   }
 
   test.each<Outliers>(["opposed", "independent", "together"])("with outliers %s stays close", (outliers) => {
-    const heads = [1, 2, 3, 4, 5, 6].map((seed) => makeHead(seeded(seed), tokens, outliers))
+    const heads = [1, 2, 3, 4].map((seed) => makeHead(seeded(seed), tokens, outliers))
     expect(divergence(heads.slice(0, 2), 1)).toBeLessThan(0.003)
     expect(divergence(heads.slice(0, 2), 2)).toBeLessThan(0.015)
     const least = divergence(heads, 3)
