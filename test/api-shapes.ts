@@ -278,6 +278,11 @@ interface Shapes {
 
 const failed = '\\{"error":'
 
+const model = z.strictObject({
+  ...{ id: text, object: z.literal("model"), type: z.literal("model"), created: seconds, created_at: text },
+  ...{ owned_by: z.literal("a3b"), display_name: text, context_length: count, max_model_len: count },
+})
+
 /** By path, of answers with status 200. */
 export const shapes: Readonly<Record<string, Shapes>> = {
   "/v1/chat/completions": {
@@ -299,6 +304,8 @@ export const shapes: Readonly<Record<string, Shapes>> = {
   "/v1/messages/count_tokens": { whole: z.strictObject({ input_tokens: count }) },
   "/tokenize": { whole: z.strictObject({ tokens: z.array(count), count, max_model_len: count }) },
   "/detokenize": { whole: z.strictObject({ prompt: text, content: text }) },
+  // Under any name, where the server goes by any.
+  "/v1/models/%00": { whole: model },
 }
 
 export function errorShape(path: string): z.ZodType {
