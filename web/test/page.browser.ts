@@ -225,7 +225,7 @@ describe("the page", () => {
     await tab.keyboard.press("Escape")
     expect(await tab.getByRole("dialog").count()).toBe(0)
     await tab.keyboard.press("/")
-    expect(await tab.evaluate<string>("document.activeElement.id")).toBe("message")
+    await expect.poll(() => tab.evaluate<string>("document.activeElement.id")).toBe("message")
   })
 
   test("shows what the engine does", async () => {
