@@ -7,7 +7,7 @@ export type { GenerationDefaults } from "./generation-defaults.ts"
 
 // conversations kept
 export { readSession, writeSession } from "./session.ts"
-export type { SavedPage, Session } from "./engine/sessions.ts"
+export type { SavedPage, SavedPages, Session } from "./engine/sessions.ts"
 
 // the spine of a model elsewhere
 export { RemoteModel, remote } from "./remote/remote.ts"
@@ -53,7 +53,8 @@ export type { DecodeOptions, TextStream } from "./tokenizer/stream.ts"
 export type { Constraint, ConstraintOptions } from "./engine/constraint.ts"
 export { Engine } from "./engine/engine.ts"
 export type { Health } from "./engine/failures.ts"
-export type { BatchModel, EngineOptions, GenerateOptions } from "./engine/engine.ts"
+export type { BatchModel } from "./engine/batch-model.ts"
+export type { EngineOptions, GenerateOptions } from "./engine/engine.ts"
 export type { Generation } from "./engine/generation.ts"
 export type { IdLogprobs } from "./engine/logprobs.ts"
 export type { ThinkingLimit, ThoughtState } from "./engine/thought.ts"

@@ -1,9 +1,7 @@
 // Recall over compressed pages, through the public path, by a checkpoint that recalls by construction.
 
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { haystack } from "../scripts/haystack.ts"
 import { writeRetriever } from "../scripts/retriever.ts"
 import { kvWindow, pageTokens } from "../src/backend/backend.ts"
@@ -14,19 +12,13 @@ import { load } from "../src/index.ts"
 import type { LoadOptions } from "../src/index.ts"
 import { Qwen3Moe } from "../src/model/qwen3moe.ts"
 import { prepare } from "../src/prepare.ts"
+import { ownHome } from "./own-home.ts"
 import { allOf, greedy } from "./scripted-model.ts"
 
 const words = 1500
 const needles = 32
 const length = 4000
-const folder = mkdtempSync(join(tmpdir(), "a3b-recall-"))
-const home = process.env.A3B_HOME
-beforeAll(() => void (process.env.A3B_HOME = join(folder, "home")))
-afterAll(() => {
-  if (home === undefined) delete process.env.A3B_HOME
-  else process.env.A3B_HOME = home
-  rmSync(folder, { recursive: true })
-})
+const folder = ownHome("recall")
 
 /** A checkpoint with outliers of its own, written once. */
 const written = new Map<number, string>()

@@ -4,7 +4,7 @@
 import { expect } from "vitest"
 import type { Batch, KvCache, Tensor } from "../src/backend/backend.ts"
 import { pageTokens } from "../src/backend/backend.ts"
-import type { BatchModel } from "../src/engine/engine.ts"
+import type { BatchModel } from "../src/engine/batch-model.ts"
 import { Engine } from "../src/engine/engine.ts"
 import type { EngineOptions, GenerateOptions } from "../src/engine/engine.ts"
 import type { Generation } from "../src/engine/generation.ts"

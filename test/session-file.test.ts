@@ -1,21 +1,14 @@
 // A conversation with the model that comes with the package, saved to a file and gone on with by another process's model.
 
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest"
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest"
 import { addEvent, emptyReply } from "../src/chat/reply.ts"
 import { load, readSession, writeSession } from "../src/index.ts"
 import type { ChatRequest, Llm, LoadOptions, Message } from "../src/index.ts"
+import { ownHome } from "./own-home.ts"
 
-const folder = mkdtempSync(join(tmpdir(), "a3b-session-"))
-const home = process.env.A3B_HOME
-beforeAll(() => void (process.env.A3B_HOME = join(folder, "home")))
-afterAll(() => {
-  if (home === undefined) delete process.env.A3B_HOME
-  else process.env.A3B_HOME = home
-  rmSync(folder, { recursive: true })
-})
+const folder = ownHome("session")
 
 async function nano(options: LoadOptions = {}): Promise<Llm> {
   const llm = await load(join(import.meta.dirname, "../models/nano"), { context: 2048, kv: "T2", ...options })

@@ -1,11 +1,11 @@
 // Steps 4 to 6, the loop around them: ids in, ids out, many sequences at once. Runs while there is work and sleeps
 // without a timer when there is none. Knows ids; never text, roles, JSON, or which backend runs.
 
-import type { Backend, Batch, KvCache, Tensor } from "../backend/backend.ts"
 import { pageTokens } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
 import { assert } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
+import type { BatchModel } from "./batch-model.ts"
 import { asError, cancelled, checkIds, contextExceeded, freed, isCancelled } from "./failures.ts"
 import type { Health } from "./failures.ts"
 import { Generation } from "./generation.ts"
@@ -20,18 +20,6 @@ import { Sessions } from "./sessions.ts"
 import type { Session } from "./sessions.ts"
 import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
-
-/** What the engine asks of a model: batches to logits over one KV cache. */
-export interface BatchModel {
-  readonly config: { readonly vocab: number }
-  readonly backend: Pick<
-    Backend,
-    "name" | "submit" | "read" | "trimKv" | "largest" | "readKv" | "writeKv" | "exportPage" | "importPage"
-  >
-  kvCache(pages: number, window: number): KvCache
-  /** Begins a step and records its ops; the logits [logitRows, vocab] can be read after `submit`. */
-  forward(batch: Batch): Tensor
-}
 
 export interface EngineOptions {
   /** Most tokens of a sequence, prompt and reply together. */

@@ -3,6 +3,7 @@
 
 import type { Backend, Tensor } from "../backend/backend.ts"
 import { maxLargest } from "../backend/backend.ts"
+import { assert } from "../util/errors.ts"
 import type { Sequence } from "./sequence.ts"
 
 export interface LargestLogits {
@@ -18,12 +19,11 @@ export class LogitRows {
   readonly #size: number
   #logits: Tensor | undefined
   #largest: Tensor | undefined
-  /** [rows, vocab] of the step, once a whole row was asked for; room for more behind. */
-  #whole = new Float32Array(0)
-  #wholeOf: Tensor | undefined
-  /** [rows, 2 k] of the step. */
-  #found: Float32Array = new Float32Array(0)
-  #foundOf: Tensor | undefined
+  /** [rows, vocab] and [rows, 2 k] of the step, once they were asked for. */
+  #whole: Float32Array | undefined
+  #found: Float32Array | undefined
+  /** What `#whole` lies in; the next step reads into it again. */
+  #room = new Float32Array(0)
 
   constructor(backend: Pick<Backend, "read" | "largest">, size: number) {
     this.#backend = backend
@@ -33,6 +33,7 @@ export class LogitRows {
   /** Within a step, when its logits [rows, vocab] are recorded: what these sequences draw from. */
   record(logits: Tensor, sequences: readonly Sequence[]): void {
     this.#logits = logits
+    this.#whole = this.#found = undefined
     const k = Math.max(0, ...sequences.map((sequence) => numDrawnFrom(sequence, this.#size)))
     this.#largest = k > 0 && logits.rows > 0 ? this.#backend.largest(logits, this.#size, k) : undefined
   }
@@ -40,21 +41,24 @@ export class LogitRows {
   /** After the step: what the sequence draws this row's id from, where that is few; not where a logit is not finite. */
   largest(row: number, sequence: Sequence): LargestLogits | undefined {
     if (!this.#largest || numDrawnFrom(sequence, this.#size) === 0) return undefined
-    if (this.#foundOf !== this.#largest) this.#found = this.#backend.read((this.#foundOf = this.#largest))
+    const found = (this.#found ??= this.#backend.read(this.#largest))
     const k = this.#largest.columns / 2
-    const [ids, logits] = [0, 1].map((i) => this.#found.subarray((2 * row + i) * k, (2 * row + i + 1) * k))
+    const [ids, logits] = [0, 1].map((i) => found.subarray((2 * row + i) * k, (2 * row + i + 1) * k))
     return ids[0] >= 0 ? { ids, logits } : undefined
   }
 
   /** After the step: all logits of a row, which may be changed and are valid until the next step. */
   whole(row: number): Float32Array {
-    const { rows, columns } = this.#logits as Tensor
-    if (this.#wholeOf !== this.#logits) {
-      if (this.#whole.length < rows * columns) this.#whole = new Float32Array(rows * columns)
-      this.#wholeOf = this.#logits
-      this.#backend.read(this.#logits as Tensor, this.#whole.subarray(0, rows * columns))
-    }
+    assert(this.#logits, "a row before any step")
+    const { columns } = this.#logits
+    this.#whole ??= this.#readWhole(this.#logits)
     return this.#whole.subarray(row * columns, (row + 1) * columns)
+  }
+
+  #readWhole(logits: Tensor): Float32Array {
+    const size = logits.rows * logits.columns
+    if (this.#room.length < size) this.#room = new Float32Array(size)
+    return this.#backend.read(logits, this.#room.subarray(0, size))
   }
 }
 

@@ -9,7 +9,7 @@ import type { Kept } from "./prefix.ts"
 import type { Scheduler } from "./scheduler.ts"
 import type { Tiers } from "./tiers.ts"
 
-/** What is asked of a backend. */
+/** What saving and restoring asks of a backend. */
 export type SavedPages = Pick<Backend, "name" | "readKv" | "writeKv" | "exportPage" | "importPage">
 
 /** A page in 16 bits, as codes, or both; of all layers. */

@@ -25,7 +25,7 @@ import * as check from "../checks.ts"
 import { KvCaches } from "./kv.ts"
 import { loadAddon } from "./native.ts"
 import type { Addon, NativeEngine } from "./native.ts"
-import { Plan, bitsOf, flatten, opNames } from "./plan.ts"
+import { Plan, bitsOf, opNames } from "./plan.ts"
 import type { OpName } from "./plan.ts"
 import { Weights } from "./weights.ts"
 
@@ -249,28 +249,11 @@ export class CpuBackend implements Backend {
   async submit(signal?: AbortSignal): Promise<void> {
     const batch = this.#recorded()
     if (signal?.aborted) throw new UserError("cancelled", "the step was cancelled")
-    const { offsets, overwritten } = this.#plan.place()
-    const { rows, columns } = this.#plan.shapes()
-    const { sequences, pages, tiers } = flatten(batch)
-    const { ids, positions, slots, logitRows } = batch
-    const ops = this.#plan.ops()
-    const all = [
-      ops,
-      ids,
-      positions,
-      slots,
-      pages,
-      tiers,
-      logitRows,
-      sequences,
-      rows,
-      columns,
-      offsets,
-    ] as const
-    if (!this.#addon.prepare(this.#engine, ...all))
+    const { arrays, overwritten } = this.#plan.step(batch)
+    if (!this.#addon.prepare(this.#engine, ...arrays))
       throw new UserError(
         "out-of-memory",
-        `no memory for a step of ${ids.length} tokens: use a smaller batch`,
+        `no memory for a step of ${batch.ids.length} tokens: use a smaller batch`,
       )
     for (const { tensor, values } of this.#inputs) this.#addon.copy(this.#engine, tensor.id, values, 0)
     this.#overwritten = overwritten

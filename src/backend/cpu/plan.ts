@@ -2,6 +2,7 @@
 // that no op reads any more give their place to later ones.
 
 import type { Batch, Tensor } from "../backend.ts"
+import type { Addon, NativeEngine } from "./native.ts"
 
 /** The order is native/engine.h's. */
 export const opNames = [
@@ -39,6 +40,9 @@ interface Effect {
   changes?: readonly Tensor[]
 }
 
+/** What the addon's `prepare` takes behind the engine. */
+type StepArrays = Parameters<Addon["prepare"]> extends [NativeEngine, ...infer Rest] ? Rest : never
+
 export class Plan {
   #words: number[][] = []
   #effects: Effect[] = []
@@ -60,24 +64,28 @@ export class Plan {
     this.#effects.push(effect)
   }
 
-  ops(): Int32Array {
+  /** The step as the addon takes it, and the tensors whose values are gone after it. */
+  step(batch: Batch): { arrays: StepArrays; overwritten: ReadonlySet<number> } {
+    const { offsets, overwritten } = this.#place()
+    const { sequences, pages, tiers } = flatten(batch)
+    const { ids, positions, slots, logitRows } = batch
+    const rows = Int32Array.from(this.#tensors, (tensor) => tensor.rows)
+    const columns = Int32Array.from(this.#tensors, (tensor) => tensor.columns)
+    const before = [this.#ops(), ids, positions, slots, pages, tiers, logitRows] as const
+    return { arrays: [...before, sequences, rows, columns, offsets], overwritten }
+  }
+
+  #ops(): Int32Array {
     const out = new Int32Array(this.#words.length * opWords)
     this.#words.forEach((words, i) => out.set(words, i * opWords))
     return out
-  }
-
-  shapes(): { rows: Int32Array; columns: Int32Array } {
-    return {
-      rows: Int32Array.from(this.#tensors, (tensor) => tensor.rows),
-      columns: Int32Array.from(this.#tensors, (tensor) => tensor.columns),
-    }
   }
 
   /**
    * A place in the arena for each tensor: its byte offset. A tensor whose last use is to be read gives its place to
    * later ones; `overwritten` are those whose place was taken, so that their values are gone after the step.
    */
-  place(): { offsets: Float64Array; overwritten: ReadonlySet<number> } {
+  #place(): { offsets: Float64Array; overwritten: ReadonlySet<number> } {
     const lastUse = new Map<number, number>()
     const endsRead = new Set<number>()
     const made = new Set<number>()
@@ -120,7 +128,7 @@ function sizeOf({ rows, columns }: Tensor): number {
 }
 
 /** The batch's sequences as native/engine.h takes them: five numbers each, and all their pages in one list, with their tiers. */
-export function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array; tiers: Int32Array } {
+function flatten(batch: Batch): { sequences: Int32Array; pages: Int32Array; tiers: Int32Array } {
   const pages: number[] = []
   const tiers: number[] = []
   const sequences = batch.sequences.flatMap((sequence) => {
