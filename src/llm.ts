@@ -60,6 +60,8 @@ export interface GenerateRequest {
   constraint?: ConstraintOptions
   /** Log probabilities are wanted, and those of so many of the most probable ids. */
   logprobs?: number
+  /** As of a `ChatRequest`. */
+  priority?: number
   signal?: AbortSignal
 }
 
@@ -211,11 +213,11 @@ export class Llm implements ChatModel {
   #generation(
     prompt: string,
     ids: Int32Array,
-    { sampling, logprobs, signal, ...request }: ChatRequest,
+    { sampling, logprobs, priority, signal, ...request }: ChatRequest,
     constraint: ConstraintOptions | undefined,
   ): Generation {
     const thinking = this.#thinkingLimit(prompt, request.thinking)
-    return this.generate(ids, { sampling, thinking, constraint, logprobs, signal })
+    return this.generate(ids, { sampling, thinking, constraint, logprobs, priority, signal })
   }
 
   /** What the reply must be, where the request says so. Compiled while the prompt is read. */

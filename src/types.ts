@@ -99,6 +99,8 @@ export interface ChatRequest {
   sampling?: Partial<Sampling>
   /** Generation ends before the first of these strings in the content. */
   stop?: readonly string[]
+  /** Of requests that wait for room, lower numbers go first and may set others back; 0 where left out. */
+  priority?: number
   /** Further variables for the chat template. */
   templateVariables?: Readonly<Record<string, Json>>
   signal?: AbortSignal

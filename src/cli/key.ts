@@ -9,6 +9,7 @@ interface KeyOptions {
   file?: string
   requests?: number
   tokens?: number
+  priority?: number
 }
 
 const most = Number.MAX_SAFE_INTEGER
@@ -19,16 +20,18 @@ export function define(command: Command): void {
     .option("--file <file>", "where hashes of keys are kept, for serve --api-key-file")
     .option("--requests <number>", "most requests a minute; any number where left out", wholeNumber(1, most))
     .option("--tokens <number>", "most tokens a minute; any number where left out", wholeNumber(1, most))
+    .option("--priority <number>", "lower goes first; 0 where left out", wholeNumber(-most, most))
     .action(makeKey)
 }
 
 function makeKey(name: string, options: KeyOptions, command: Command): void {
   const file = required(options.file, "--file <file>", command)
-  const { requests, tokens } = options
+  const { requests, tokens, priority } = options
   const key = addKey(file, {
     name,
     ...(requests !== undefined && { requestsPerMinute: requests }),
     ...(tokens !== undefined && { tokensPerMinute: tokens }),
+    ...(priority !== undefined && { priority }),
   })
   print(key)
   note(`keep it: ${file} has only its hash, and a running server reads the file when it starts`)

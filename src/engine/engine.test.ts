@@ -1,13 +1,11 @@
-import fc from "fast-check"
 import { describe, expect, onTestFinished, test, vi } from "vitest"
-import { allOf, greedy, hashed, hashing, promptOf, scripted } from "../../test/scripted-model.ts"
+import { allOf, greedy, hashed, hashing, limit, promptOf, scripted } from "../../test/scripted-model.ts"
 import type { Script } from "../../test/scripted-model.ts"
 import { UserError } from "../util/errors.ts"
 import { plainSampling } from "./sampling.ts"
 import { Scheduler } from "./scheduler.ts"
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
-const limit = (maxTokens: number) => ({ sampling: { ...greedy, maxTokens } })
 
 /** Counts up from the last id. */
 const counting = (context: Int32Array) => context[context.length - 1] + 1
@@ -136,149 +134,6 @@ describe("what is refused", () => {
     const { generate } = scripted(counting)
     expect(() => generate([1], { sampling: { ...greedy, [name]: value } })).toThrow(UserError)
     expect(() => generate([1], { sampling: { ...greedy, [name]: value } })).toThrow(name)
-  })
-})
-
-describe("several at once", () => {
-  test("share the steps: decode rows beside chunks of prefill", async () => {
-    const { model, generate } = scripted(hashing, { chunkTokens: 8 })
-    const short = allOf(generate(promptOf(2), limit(6)))
-    const long = allOf(generate(promptOf(20, 2), limit(2)))
-    expect(await short).toEqual(hashed(promptOf(2), 6))
-    expect(await long).toEqual(hashed(promptOf(20, 2), 2))
-    expect(model.steps).toEqual(["2+6", "1+7", "1+7", "1+1", "1", "1"])
-  })
-
-  test("prefill in equal shares, and what one leaves goes to the others", async () => {
-    const { model, generate } = scripted(hashing, { chunkTokens: 30 })
-    await Promise.all([60, 4, 60].map((length, seed) => allOf(generate(promptOf(length, seed), limit(1)))))
-    expect(model.steps[0]).toBe("13+4+13")
-  })
-
-  test("are not kept waiting by a long prompt on a slow machine", async () => {
-    const { model, generate } = scripted(hashing, { chunkTokens: 256 })
-    const rowsOf = (step = "") => step.split("+").map(Number)
-    model.during = async () => {
-      const rows = rowsOf(model.steps.at(-1)).reduce((sum, count) => sum + count)
-      await new Promise((resolve) => setTimeout(resolve, 20 * rows))
-    }
-    const reply = allOf(generate([1], limit(12)))
-    while (model.steps.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
-    await Promise.all([reply, allOf(generate(promptOf(90), limit(1)))])
-    const chunks = model.steps.filter((step) => step.includes("+")).map((step) => rowsOf(step)[1])
-    expect(chunks.length).toBeGreaterThan(3)
-    // 25 rows take half a second; the first chunk is a guess.
-    expect(Math.max(...chunks.slice(1))).toBeLessThan(25)
-  })
-
-  test("give the same ids whatever the chunks, the pages and the company", async () => {
-    const request = fc.record({
-      length: fc.integer({ min: 1, max: 500 }),
-      maxTokens: fc.integer({ min: 1, max: 40 }),
-      seed: fc.integer({ min: 1, max: 3 }),
-      delay: fc.integer({ min: 0, max: 20 }),
-      leaveAfter: fc.option(fc.integer({ min: 0, max: 20 }), { freq: 3 }),
-    })
-    const property = fc.asyncProperty(
-      fc.array(request, { minLength: 1, maxLength: 7 }),
-      fc.integer({ min: 1, max: 200 }),
-      fc.integer({ min: 5, max: 12 }),
-      fc.integer({ min: 1, max: 5 }),
-      async (requests, chunkTokens, kvPages, maxSequences) => {
-        const { engine, generate } = scripted(hashing, {
-          maxContext: 640,
-          chunkTokens,
-          kvPages,
-          maxSequences,
-        })
-        const run = async ({ length, maxTokens, seed, delay, leaveAfter }: (typeof requests)[number]) => {
-          for (let i = 0; i < delay; i++) await turn()
-          const prompt = promptOf(length, seed)
-          const expected = hashed(prompt, maxTokens).slice(0, leaveAfter ?? Infinity)
-          const ids: number[] = []
-          for await (const id of generate(prompt, limit(maxTokens))) {
-            if (ids.length === leaveAfter) break
-            ids.push(id)
-          }
-          expect(ids).toEqual(expected)
-        }
-        await Promise.all(requests.map(run))
-        await engine.free()
-        expect(engine.load).toEqual({ running: 0, waiting: 0, usedPages: 0, pages: kvPages })
-      },
-    )
-    await fc.assert(property, { numRuns: 60 })
-  })
-
-  test("are set back when pages run out, the last one first, and still come to the same end", async () => {
-    const { model, engine, generate } = scripted(hashing, { maxContext: 384, kvPages: 4, chunkTokens: 200 })
-    const ended: string[] = []
-    const reply = async (name: string, seed: number, maxTokens: number) => {
-      const generation = generate(promptOf(120, seed), limit(maxTokens))
-      expect(await allOf(generation)).toEqual(hashed(promptOf(120, seed), maxTokens))
-      ended.push(name)
-      return generation.usage.cachedTokens
-    }
-    const cached = await Promise.all([reply("a", 1, 200), reply("b", 1, 220), reply("c", 2, 5)])
-    // b was computed again, prompt and reply so far, once a had left; c, which came later, had to wait for it.
-    expect(ended).toEqual(["a", "b", "c"])
-    expect(cached).toEqual([0, 0, 0])
-    expect(model.steps.length).toBeGreaterThan(220)
-    expect(engine.load.usedPages).toBe(0)
-  })
-
-  test("wait for their turn beyond maxSequences", async () => {
-    const { model, generate } = scripted(hashing, { maxSequences: 2 })
-    await Promise.all([1, 2, 3].map((seed) => allOf(generate(promptOf(4, seed), limit(3)))))
-    expect(model.steps.every((step) => step.split("+").length <= 2)).toBe(true)
-  })
-})
-
-describe("a prompt that begins like an ended sequence", () => {
-  test("computes only what is new", async () => {
-    const { model, generate } = scripted(hashing)
-    const first = promptOf(50)
-    const reply = await allOf(generate(first, limit(10)))
-    const second = [...first, ...reply, 5, 6, 7]
-    const generation = generate(second, limit(3))
-    expect(await allOf(generation)).toEqual(hashed(second, 3))
-    // The reply's last id was sampled and never fed.
-    expect(generation.usage.cachedTokens).toBe(59)
-    expect(model.steps.slice(-3)).toEqual(["4", "1", "1"])
-  })
-
-  test("is cut where the two part, also inside a page", async () => {
-    const { generate } = scripted(hashing)
-    await allOf(generate(promptOf(300), limit(5)))
-    const other = [...promptOf(200), 88, 88, 88]
-    const generation = generate(other, limit(5))
-    expect(await allOf(generation)).toEqual(hashed(other, 5))
-    expect(generation.usage.cachedTokens).toBe(200)
-  })
-
-  test("always computes its last token, for the logits", async () => {
-    const { generate } = scripted(hashing)
-    await allOf(generate(promptOf(40), limit(5)))
-    const again = generate(promptOf(40), limit(5))
-    expect(await allOf(again)).toEqual(hashed(promptOf(40), 5))
-    expect(again.usage.cachedTokens).toBe(39)
-  })
-
-  test("finds what a cancelled sequence had computed", async () => {
-    const { generate } = scripted(hashing)
-    for await (const _ of generate(promptOf(100))) break
-    const generation = generate(promptOf(100), limit(2))
-    await allOf(generation)
-    expect(generation.usage.cachedTokens).toBe(99)
-  })
-
-  test("finds nothing once the pages were needed", async () => {
-    const { generate } = scripted(hashing, { maxContext: 512, kvPages: 4 })
-    await allOf(generate(promptOf(100), limit(5)))
-    expect(await allOf(generate(promptOf(500, 2), limit(5)))).toEqual(hashed(promptOf(500, 2), 5))
-    const generation = generate(promptOf(100), limit(5))
-    expect(await allOf(generation)).toEqual(hashed(promptOf(100), 5))
-    expect(generation.usage.cachedTokens).toBeLessThan(2)
   })
 })
 

@@ -6,7 +6,7 @@ import type { KvUsage } from "../types.ts"
 import { assert } from "../util/errors.ts"
 import { numLogitRows } from "./batch.ts"
 import type { BatchModel } from "./batch-model.ts"
-import { asError, cancelled, checkIds, contextExceeded, freed, isCancelled } from "./failures.ts"
+import { asError, cancelled, checkIds, checkPriority, freed, isCancelled } from "./failures.ts"
 import type { Health } from "./failures.ts"
 import { Generation } from "./generation.ts"
 import { LogitRows } from "./logit-rows.ts"
@@ -18,7 +18,7 @@ import type { SequenceOptions } from "./sequence.ts"
 import { Sequence } from "./sequence.ts"
 import { Sessions } from "./sessions.ts"
 import type { Session } from "./sessions.ts"
-import { pageBytesByTier, plainPolicy, Tiers } from "./tiers.ts"
+import { plainPolicy, Tiers } from "./tiers.ts"
 import type { KvPolicy } from "./tiers.ts"
 
 export interface EngineOptions {
@@ -66,20 +66,22 @@ export class Engine {
     assert(tokenizerSize <= model.config.vocab, "the tokenizer has ids without logits")
     this.#model = model
     this.#options = options
+    const { backend } = model
     const cache = model.kvCache(kvPages, kv.window)
-    this.#tiers = new Tiers({
-      ...kv,
-      count: kvPages,
-      pageBytes: pageBytesByTier(cache),
-      trim: (page, keep) => model.backend.trimKv(cache, page, keep),
+    this.#tiers = Tiers.of(cache, kv, backend)
+    this.#scheduler = new Scheduler({
+      kvPages,
+      chunkTokens,
+      maxSequences,
+      tiers: this.#tiers,
+      copyPage: (from, to) => backend.importPage(cache, to, 0, backend.exportPage(cache, from, 0)),
     })
-    this.#scheduler = new Scheduler({ kvPages, chunkTokens, maxSequences, tiers: this.#tiers })
-    this.#sessions = new Sessions(model.backend, cache, this.#tiers, this.#scheduler, {
+    this.#sessions = new Sessions(backend, cache, this.#tiers, this.#scheduler, {
       model: options.fingerprint ?? "",
       maxContext,
       vocab: model.config.vocab,
     })
-    this.#rows = new LogitRows(model.backend, tokenizerSize)
+    this.#rows = new LogitRows(backend, tokenizerSize)
     this.#sampler = new Sampler(tokenizerSize)
   }
 
@@ -108,10 +110,10 @@ export class Engine {
   /** Refuses at once what cannot be done; begins when the first id is asked for. */
   generate(prompt: Int32Array, options: GenerateOptions): Generation {
     const { maxContext, tokenizerSize } = this.#options
-    checkIds(prompt, this.#model.config.vocab)
-    checkSampling(options.sampling, tokenizerSize)
     // A reply needs room for at least one id.
-    if (prompt.length >= maxContext) throw contextExceeded(maxContext, prompt.length)
+    checkIds(prompt, this.#model.config.vocab, { most: maxContext - 1, context: maxContext })
+    checkSampling(options.sampling, tokenizerSize)
+    checkPriority(options.priority)
     const sequence = new Sequence(prompt, "next", maxContext, tokenizerSize, options)
     return new Generation(
       sequence,
@@ -123,8 +125,7 @@ export class Engine {
   /** The logits after each of the ids: [ids][vocab]. */
   async logits(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array[]> {
     const { maxContext, tokenizerSize } = this.#options
-    checkIds(ids, this.#model.config.vocab)
-    if (ids.length > maxContext) throw contextExceeded(maxContext, ids.length)
+    checkIds(ids, this.#model.config.vocab, { most: maxContext, context: maxContext })
     const options = { sampling: plainSampling, stopIds: new Set<number>() }
     const sequence = new Sequence(ids, "every", maxContext, tokenizerSize, options)
     const rows: Float32Array[] = []

@@ -9,14 +9,24 @@ import { UserError, messageOf } from "../util/errors.ts"
  */
 export type Health = "sound" | "suspect" | "broken"
 
-export function checkIds(ids: Int32Array, vocab: number): void {
+/** `limits`: the most ids that fit into the context. */
+export function checkIds(ids: Int32Array, vocab: number, limits?: { most: number; context: number }): void {
   if (ids.length === 0) throw new UserError("bad-argument", "the prompt has no tokens: wanted at least one")
+  if (limits && ids.length > limits.most) throw contextExceeded(limits.context, ids.length)
   const wrong = ids.find((id) => id < 0 || id >= vocab)
   if (wrong === undefined) return
   throw new UserError("bad-argument", `the prompt has the token id ${wrong}: wanted 0 to ${vocab - 1}`)
 }
 
-export function contextExceeded(maxContext: number, numTokens: number): UserError {
+export function checkPriority(priority: number | undefined): void {
+  if (priority === undefined || Number.isSafeInteger(priority)) return
+  throw new UserError(
+    "bad-argument",
+    `priority is ${String(priority)}: wanted a whole number, a lower one for what shall go first`,
+  )
+}
+
+function contextExceeded(maxContext: number, numTokens: number): UserError {
   const [context, prompt] = [maxContext, numTokens].map((count) => count.toLocaleString("en-US"))
   const message = `context is ${context} tokens; prompt has ${prompt}: shorten it or raise --context`
   return new UserError("context-exceeded", message)

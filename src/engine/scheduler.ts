@@ -2,62 +2,56 @@
 //
 // Each step holds one row for every sequence in decode and, up to chunkTokens rows in all, chunks of those in
 // prefill: equal shares, so that a short prompt is not kept waiting behind a long one; fewer rows while there are
-// replies, which would wait for them. Sequences enter in order of
-// arrival once their prompt fits; when pages run out, the one that entered last gives up its own and waits again,
-// to be computed anew. The oldest is never set back, so all of them come to an end.
+// replies, which would wait for them; none for a prompt whose next page another one is about to compute. Sequences
+// enter by priority and in order of arrival once their prompt fits; one that is less urgent makes room. When pages run
+// out, the last one gives up its own and waits again, to be computed anew where they are gone. The first is never set
+// back, so all of them come to an end.
 
 import type { Batch } from "../backend/backend.ts"
-import { pagesBehind, pageTokens } from "../backend/backend.ts"
+import { pageTokens } from "../backend/backend.ts"
 import { assert } from "../util/errors.ts"
 import { BatchBuilder } from "./batch.ts"
 import { Pace } from "./pace.ts"
-import { Pages, pagesFor } from "./pages.ts"
-import { PrefixCache } from "./prefix.ts"
+import { PageTables } from "./page-tables.ts"
+import type { Fill, PageTablesOptions } from "./page-tables.ts"
+import { pagesFor } from "./pages.ts"
 import type { Kept } from "./prefix.ts"
 import type { Sequence } from "./sequence.ts"
 import type { Tiers } from "./tiers.ts"
 
-export interface SchedulerOptions {
-  /** Pages of the KV cache; one sequence can have them all. */
-  kvPages: number
+export interface SchedulerOptions extends PageTablesOptions {
   /** Most rows of a step. */
   chunkTokens: number
   /** Most sequences that run at once. */
   maxSequences: number
-  /** How the pages are kept. */
-  tiers: Tiers
 }
-
-/** Fills the page that is taken for the one at `index` of a sequence. */
-type Fill = (page: number, index: number) => void
 
 /** A sequence that wants the logits of every position takes at most so many rows, each a whole vocabulary wide. */
 const maxLogitRows = 32
 
 export class Scheduler {
   readonly #options: SchedulerOptions
-  readonly #pages: Pages
   readonly #tiers: Tiers
-  readonly #prefixes: PrefixCache
+  readonly #tables: PageTables
   readonly #builder: BatchBuilder
   readonly #pace: Pace
   /** Of prompts in the latest step, where it has replies too; else 0. */
   #mixedRows = 0
-  /** In order of arrival. */
+  /** By priority, then in order of arrival. */
   readonly #waiting: Sequence[] = []
-  /** In order of admission. */
+  /** By priority, then in order of admission. */
   readonly #running: Sequence[] = []
   #numReused = 0
 
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#tiers = options.tiers
-    this.#pages = new Pages(options.kvPages, options.tiers)
-    this.#prefixes = new PrefixCache(this.#pages)
+    this.#tables = new PageTables(options)
     this.#pace = new Pace(options.chunkTokens)
     this.#builder = new BatchBuilder(
       options.chunkTokens + options.maxSequences,
-      options.kvPages,
+      // A page counts once for each sequence that has it.
+      options.kvPages * options.maxSequences,
       options.tiers,
     )
   }
@@ -72,7 +66,7 @@ export class Scheduler {
 
   /** Pages of running sequences; those kept for later prompts are free to be used. */
   get numUsedPages(): number {
-    return this.#pages.count - this.#available
+    return this.#tables.numUsed
   }
 
   /** Tokens so far that sequences found computed. */
@@ -81,14 +75,16 @@ export class Scheduler {
   }
 
   add(sequence: Sequence): void {
-    this.#waiting.push(sequence)
+    enter(this.#waiting, sequence, "behind")
   }
 
   /** The next step's batch; at least one sequence waits or runs. */
   schedule(): Batch {
+    for (const sequence of this.#running) this.#tables.publish(sequence)
     this.#admit()
+    for (const sequence of this.#running) if (sequence.phase === "prefill") this.#reuse(sequence)
     this.#share()
-    // From the oldest on: whoever is set back has not had its turn yet.
+    // From the first on: whoever is set back has not had its turn yet.
     for (let i = 0; i < this.#running.length; i++) this.#provide(this.#running[i])
     const scheduled = this.#running.filter((sequence) => sequence.numScheduled > 0)
     assert(scheduled.length > 0, "a step without rows")
@@ -104,70 +100,56 @@ export class Scheduler {
   remove(sequence: Sequence, computed: "keep" | "drop"): void {
     const queue = this.#running.includes(sequence) ? this.#running : this.#waiting
     queue.splice(queue.indexOf(sequence), 1)
-    const numKept = computed === "keep" ? sequence.numComputed : 0
-    const { numPinned } = sequence
     const pages = sequence.pageTable.subarray(0, sequence.numPages)
     if (this.#tiers.policy.tier !== 0) sequence.kv = this.#tiers.usage(pages)
-    this.#prefixes.keep(sequence.tokens.subarray(0, numKept), { pages, numPinned })
-    sequence.numPages = sequence.numTrimmed = sequence.numComputed = sequence.numScheduled = 0
+    this.#tables.giveBack(sequence, computed)
+    sequence.numScheduled = 0
   }
 
   /** The latest ended sequence that begins with these ids. */
   ended(ids: Int32Array): Readonly<Kept> | undefined {
-    return this.#prefixes.find(ids)
+    return this.#tables.ended(ids)
   }
 
-  /**
-   * Keeps what a sequence computed elsewhere as if it had ended here, in place of older ones if it must be: `fill` gets
-   * each page that is taken for it. `full` where the running sequences leave too little.
-   */
-  adopt({ tokens, numPinned }: Omit<Kept, "pages">, bytes: number, fill: Fill): "kept" | "full" {
-    const numPages = pagesFor(tokens.length)
-    if (numPages > this.#available) return "full"
-    while (this.#pages.numFree < numPages || this.#tiers.bytes + bytes > this.#tiers.policy.budgetBytes)
-      if (!this.#prefixes.evict()) return "full"
-    const pages = Int32Array.from({ length: numPages }, () => this.#pages.allocate())
-    try {
-      pages.forEach(fill)
-    } catch (error) {
-      for (const page of pages) this.#pages.free(page)
-      throw error
-    }
-    this.#prefixes.keep(tokens, { pages, numPinned })
-    return "kept"
+  /** As `PageTables.adopt`. */
+  adopt(kept: Omit<Kept, "pages">, bytes: number, fill: Fill): "kept" | "full" {
+    return this.#tables.adopt(kept, bytes, fill)
   }
 
   /** Forgets what ended sequences computed. */
   forget(): void {
-    while (this.#prefixes.evict());
+    this.#tables.forget()
   }
 
   checkIntegrity(): void {
-    const running = this.#running.map((sequence) => sequence.pageTable.subarray(0, sequence.numPages))
-    this.#pages.checkIntegrity([...running, ...this.#prefixes.tables])
+    this.#tables.checkIntegrity(this.#running)
   }
 
-  get #available(): number {
-    return this.#pages.numFree + this.#prefixes.numPages
-  }
-
-  /** Lets sequences in, first come first served, if all of their tokens fit and each has a page left to grow. */
+  /** Lets sequences in, as far as they fit, the most urgent first. */
   #admit(): void {
-    let available = this.#available
+    while (this.#waiting.length > 0) {
+      const [next] = this.#waiting
+      if (this.#fits(next)) {
+        this.#waiting.shift()
+        enter(this.#running, next, "behind")
+        if (next.numGenerated === 0) next.numCached = 0
+        this.#reuse(next)
+      } else if (this.#running[this.#running.length - 1].priority > next.priority) this.#setBack()
+      else return
+    }
+  }
+
+  /** All tokens of a sequence must fit beside those of the others, each with a page left to grow. */
+  #fits(sequence: Sequence): boolean {
+    if (this.#running.length === 0) return true
+    if (this.#running.length === this.#options.maxSequences) return false
+    let available = this.#tables.numAvailable
     let bytes = this.#tiers.policy.budgetBytes
-    for (const sequence of this.#running) {
-      available -= pagesFor(sequence.numTokens) + 1 - sequence.numPages
-      bytes -= this.#leastBytes(sequence)
+    for (const one of [...this.#running, sequence]) {
+      available -= pagesFor(one.numTokens) + 1 - one.numPages
+      bytes -= this.#leastBytes(one)
     }
-    while (this.#waiting.length > 0 && this.#running.length < this.#options.maxSequences) {
-      const sequence = this.#waiting[0]
-      available -= pagesFor(sequence.numTokens) + 1
-      bytes -= this.#leastBytes(sequence)
-      if ((available < 0 || bytes < 0) && this.#running.length > 0) return
-      this.#waiting.shift()
-      this.#running.push(sequence)
-      this.#reuse(sequence)
-    }
+    return available >= 0 && bytes >= 0
   }
 
   /** What a sequence's pages take with a page to grow, all that is behind its window at the lowest tier. */
@@ -179,28 +161,28 @@ export class Scheduler {
     return pages * pageBytes[policy.floor] + (policy.floor === 0 ? 0 : exact * pageBytes[0])
   }
 
-  /** Starts from the pages of an ended sequence that began alike; the last token is always computed. */
+  /** Goes on from what others computed. */
   #reuse(sequence: Sequence): void {
-    if (sequence.wants === "every") return
-    const { tokens, numPinned } = sequence
-    const { numTokens, pages } = this.#prefixes.take(tokens, sequence.numTokens - 1, numPinned)
-    for (const page of pages) sequence.addPage(page)
-    sequence.numComputed = numTokens
-    if (sequence.numGenerated === 0) sequence.numCached = numTokens
+    const numTokens = this.#tables.reuse(sequence)
     this.#numReused += numTokens
+    if (sequence.numGenerated === 0) sequence.numCached += numTokens
   }
 
-  /** One row for each decode; the rest of the step in equal shares for prefill, less where less is pending. */
+  /**
+   * One row for each decode; the rest of the step for prefill, the most urgent first and the equally urgent in equal
+   * shares, less where less is pending.
+   */
   #share(): void {
     const decoding = this.#running.filter((sequence) => sequence.phase === "decode")
     for (const sequence of decoding) sequence.numScheduled = 1
-    const prefilling = this.#running.filter((sequence) => sequence.phase === "prefill")
-    prefilling.sort((a, b) => a.numPending - b.numPending)
+    const prefilling = this.#running.filter((sequence) => this.#computes(sequence))
+    prefilling.sort((a, b) => a.priority - b.priority || a.numPending - b.numPending)
     const most = decoding.length > 0 ? this.#pace.rows : Infinity
     let rows = Math.max(1, Math.min(most, this.#options.chunkTokens - decoding.length))
     this.#mixedRows = 0
     for (const [i, sequence] of prefilling.entries()) {
-      const share = Math.ceil(rows / (prefilling.length - i))
+      const equals = prefilling.slice(i).filter(({ priority }) => priority === sequence.priority)
+      const share = Math.ceil(rows / equals.length)
       const limit = sequence.wants === "every" ? maxLogitRows : Infinity
       sequence.numScheduled = Math.min(share, limit, sequence.numPending)
       rows -= sequence.numScheduled
@@ -208,46 +190,47 @@ export class Scheduler {
     }
   }
 
-  /** Gets the pages that the sequence's part of this step writes to, and bytes for them. */
+  /** Whether it is in prefill and has to compute what is next itself: none before it is about to. */
+  #computes(sequence: Sequence): boolean {
+    if (sequence.phase !== "prefill") return false
+    const before = this.#running.slice(0, this.#running.indexOf(sequence))
+    return !before.some((other) => isComputing(other, sequence))
+  }
+
+  /** Sets others back, or in the end itself, until there is room for its part of this step. */
   #provide(sequence: Sequence): void {
-    this.#leaveWindow(sequence)
-    const needed = pagesFor(sequence.numComputed + sequence.numScheduled)
-    while (sequence.numPages < needed) {
-      const kind = sequence.numPages < sequence.numPinned ? "pinned" : "plain"
-      if (this.#pages.numFree > 0) sequence.addPage(this.#pages.allocate(kind))
-      else if (!this.#prefixes.evict() && this.#preempt() === sequence) return
+    this.#tables.leaveWindow(sequence)
+    while (this.#tables.provide(sequence) === "short") {
+      assert(this.#running.length > 1, "one sequence does not fit into the pages")
+      if (this.#setBack() === sequence) return
     }
-    while (this.#tiers.overBudget)
-      if (!this.#tiers.demote() && !this.#prefixes.evict() && this.#preempt() === sequence) return
   }
 
-  /** What the latest query left behind its window has codes, and no later query of this sequence has it in its own. */
-  #leaveWindow(sequence: Sequence): void {
-    const { tier, window } = this.#tiers.policy
-    if (tier === 0) return
-    const branch = this.#branchOf(sequence)
-    for (; sequence.numTrimmed < pagesBehind(sequence.numComputed - 1, window); sequence.numTrimmed++)
-      if (sequence.numTrimmed < branch.from || sequence.numTrimmed >= branch.to)
-        this.#tiers.leaveWindow(sequence.pageTable[sequence.numTrimmed])
-  }
-
-  /**
-   * The window at the prompt's end and a page before it, kept in 16 bits for a next turn: its template may leave out the
-   * thoughts that the reply begins with, so that it goes on from about there.
-   */
-  #branchOf({ wants, numPrompt }: Sequence): { from: number; to: number } {
-    const to = pagesFor(numPrompt)
-    const from = pagesBehind(numPrompt - 1 - pageTokens, this.#tiers.policy.window)
-    return { from: wants === "every" ? to : from, to }
-  }
-
-  /** Sets back the sequence that was admitted last. */
-  #preempt(): Sequence {
-    const last = this.#running.pop()
-    assert(last && this.#running.length > 0, "one sequence does not fit into the pages")
-    for (let i = 0; i < last.numPages; i++) this.#pages.free(last.pageTable[i])
-    last.numPages = last.numTrimmed = last.numComputed = last.numScheduled = 0
-    this.#waiting.unshift(last)
+  /** The last one waits again. */
+  #setBack(): Sequence {
+    const last = this.#running.pop() as Sequence // only called while some run
+    this.#tables.giveBack(last, "keep")
+    last.numScheduled = 0
+    enter(this.#waiting, last, "before")
     return last
   }
+}
+
+/** By priority; behind or before those that are as urgent. */
+function enter(queue: Sequence[], sequence: Sequence, place: "behind" | "before"): void {
+  const isAfter = ({ priority }: Sequence) =>
+    place === "behind" ? priority > sequence.priority : priority >= sequence.priority
+  const index = queue.findIndex(isAfter)
+  queue.splice(index < 0 ? queue.length : index, 0, sequence)
+}
+
+/** Whether one is about to have the whole page that another needs next. */
+function isComputing(one: Sequence, other: Sequence): boolean {
+  const { tokens, numTokens, numComputed } = other
+  const end = numComputed + pageTokens
+  if (numComputed % pageTokens !== 0 || end > Math.min(numTokens, one.numPrompt)) return false
+  if (one.numComputed < numComputed || one.numComputed >= end) return false
+  if (one.numPinned !== other.numPinned || one.wants === "every" || other.wants === "every") return false
+  for (let i = end - 1; i >= 0; i--) if (tokens[i] !== one.tokens[i]) return false
+  return true
 }

@@ -20,6 +20,8 @@ export interface SequenceOptions {
   constraint?: ConstraintOptions
   /** The logarithm of each id's probability is wanted, and those of so many of the most probable ones. */
   logprobs?: number
+  /** Lower numbers go first; 0 where left out. */
+  priority?: number
   /** The pages of so many of the first tokens stay in 16 bits; the first page always does. */
   pinnedTokens?: number
 }
@@ -35,6 +37,7 @@ export class Sequence {
   readonly thought: Thought | undefined
   readonly constrained: ConstrainedReply | undefined
   readonly logprobs: Logprobs | undefined
+  readonly priority: number
   readonly numPrompt: number
   /** Of its pages, so many of the first stay in 16 bits. */
   readonly numPinned: number
@@ -54,8 +57,10 @@ export class Sequence {
   /** [numPages], with room behind; in position order. */
   pageTable: Int32Array = new Int32Array(16)
   numPages = 0
-  /** Of the pages, so many of the first no window touches any more: those that are not pinned are kept as codes. */
+  /** Of the pages, so many of the first its window has left: those that are not pinned are kept as codes. */
   numTrimmed = 0
+  /** Whole pages of its prompt that others can share. */
+  numPublished = 0
   /** How its pages were kept when they were given back. */
   kv: KvUsage | undefined
 
@@ -77,6 +82,7 @@ export class Sequence {
     this.numTokens = this.numPrompt = prompt.length
     // Attention of any later token goes to the first ones, whatever they say (arXiv 2309.17453).
     this.numPinned = Math.max(1, Math.ceil((options.pinnedTokens ?? 0) / pageTokens))
+    this.priority = options.priority ?? 0
     this.sampling = options.sampling
     this.random = Random.seeded(options.sampling.seed ?? Math.floor(Math.random() * 2 ** 53))
     this.adjustments = Adjustments.of(options.sampling, prompt, size)

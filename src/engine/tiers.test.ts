@@ -19,7 +19,7 @@ test("a page takes 16-bit bytes until no window touches it, then those of its ti
   const { tiers, trims } = tiersOf()
   tiers.begin(3, "plain")
   expect(tiers.bytes).toBe(1000)
-  tiers.leaveWindow(3)
+  tiers.trim(3)
   expect(tiers.bytes).toBe(500)
   tiers.end(3)
   expect(tiers.bytes).toBe(0)
@@ -29,12 +29,12 @@ test("a page takes 16-bit bytes until no window touches it, then those of its ti
 test("a pinned page stays in 16 bits, and so do all where the policy says so", () => {
   const { tiers, trims } = tiersOf()
   tiers.begin(0, "pinned")
-  tiers.leaveWindow(0)
+  tiers.trim(0)
   expect(tiers.demote()).toBe(false)
   expect([tiers.bytes, tiers.of(0)]).toEqual([1000, 0])
   const plain = tiersOf({ tier: 0, floor: 0 })
   plain.tiers.begin(0, "plain")
-  plain.tiers.leaveWindow(0)
+  plain.tiers.trim(0)
   plain.tiers.end(0)
   expect([...trims, ...plain.trims]).toEqual([])
 })
@@ -42,7 +42,7 @@ test("a pinned page stays in 16 bits, and so do all where the policy says so", (
 test("the oldest quarter is demoted first, one tier at a time, down to the floor", () => {
   const { tiers, trims } = tiersOf({ floor: 2 })
   for (const page of [5, 1, 4, 2, 3]) tiers.begin(page, "plain")
-  for (const page of [1, 2, 3, 4, 5]) tiers.leaveWindow(page)
+  for (const page of [1, 2, 3, 4, 5]) tiers.trim(page)
   trims.length = 0
   expect(tiers.demote()).toBe(true)
   expect(trims).toEqual(["5: 2", "1: 2"])
@@ -67,7 +67,7 @@ test("bytes are always the sum over what pages hold", () => {
         tiers.begin(page, page === 0 ? "pinned" : "plain")
         held.set(page, "exact")
       } else if (what === "leave" && held.get(page) === "exact") {
-        tiers.leaveWindow(page)
+        tiers.trim(page)
         if (page !== 0) held.set(page, "codes")
       } else if (what === "end" && held.delete(page)) tiers.end(page)
       else if (what === "demote") tiers.demote()

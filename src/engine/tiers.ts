@@ -2,7 +2,7 @@
 // and by lower tiers, oldest pages first, when there are more bytes than the budget. Knows page numbers; never ids.
 
 import { kvPageBytes, kvTiers, kvWindow } from "../backend/backend.ts"
-import type { CodedTier, KvCache, KvTier } from "../backend/backend.ts"
+import type { Backend, CodedTier, KvCache, KvTier } from "../backend/backend.ts"
 import type { KvUsage } from "../types.ts"
 
 /** How a cache is kept. */
@@ -35,11 +35,13 @@ export interface TiersOptions extends KvPolicy {
 export class Tiers {
   readonly policy: KvPolicy
   readonly pageBytes: readonly number[]
-  readonly #trim: TiersOptions["trim"]
+  readonly #forget: TiersOptions["trim"]
   /** [count] */
   readonly #tiers: Uint8Array
   /** [count] What a page holds now, one of `held`. */
   readonly #held: Uint8Array
+  /** [count] Running sequences that have the page and have not left it behind. */
+  readonly #readers: Uint16Array
   /** [count] When the page was taken, as a count of all that were. */
   readonly #born: Float64Array
   #numBorn = 0
@@ -48,10 +50,17 @@ export class Tiers {
   constructor({ count, pageBytes, trim, ...policy }: TiersOptions) {
     this.policy = policy
     this.pageBytes = pageBytes
-    this.#trim = trim
+    this.#forget = trim
     this.#tiers = new Uint8Array(count)
     this.#held = new Uint8Array(count)
+    this.#readers = new Uint16Array(count)
     this.#born = new Float64Array(count)
+  }
+
+  /** Of a cache, whose backend is told what need not be held any more. */
+  static of(cache: KvCache, policy: KvPolicy, backend: Pick<Backend, "trimKv">): Tiers {
+    const trim: TiersOptions["trim"] = (page, keep) => backend.trimKv(cache, page, keep)
+    return new Tiers({ ...policy, count: cache.shape.pages, pageBytes: pageBytesByTier(cache), trim })
   }
 
   get bytes(): number {
@@ -75,15 +84,25 @@ export class Tiers {
 
   end(page: number): void {
     this.#set(page, 0, held.nothing)
-    if (this.policy.tier !== 0) this.#trim(page, "nothing")
+    if (this.policy.tier !== 0) this.#forget(page, "nothing")
   }
 
-  /** No query will have the page in its window again: its 16-bit values go, if they have not, unless it is pinned. */
+  /** A running sequence's window touches the page, or will. */
+  enterWindow(page: number): void {
+    this.#readers[page]++
+  }
+
+  /** It does no more; `trim` does what there is to do then. */
   leaveWindow(page: number): void {
+    this.#readers[page]--
+  }
+
+  /** The 16-bit values of a page go, if they have not, unless it is pinned or a window touches it. */
+  trim(page: number): void {
     const tier = this.of(page)
-    if (tier === 0 || this.formOf(page) === "codes") return
+    if (tier === 0 || this.formOf(page) === "codes" || this.#readers[page] > 0) return
     this.#set(page, tier, held.codes)
-    this.#trim(page, tier)
+    this.#forget(page, tier)
   }
 
   /** Lowers the oldest quarter of the pages that can be by one tier; false where none can. */
@@ -95,7 +114,7 @@ export class Tiers {
     for (const page of pages.slice(0, Math.ceil(pages.length / 4))) {
       const lower = (this.of(page) + 1) as CodedTier // below the floor, which is one
       this.#set(page, lower, held.codes)
-      this.#trim(page, lower)
+      this.#forget(page, lower)
     }
     return pages.length > 0
   }

@@ -230,6 +230,11 @@ describe("a request in each dialect", () => {
     expect(await bodyOf(dialect, { sampling })).toEqual(fields)
   })
 
+  test("tells a server how urgent it is, but for one that would refuse the field", async () => {
+    expect(await bodyOf("vllm", { priority: -1 })).toEqual({ priority: -1 })
+    expect(await bodyOf("openai", { priority: -1 })).toEqual({})
+  })
+
   test("streams with usage, and stops where it is told", async () => {
     await eventsOf(remote(await playing("vllm")), { stop: ["x"] })
     expect(server?.asked.at(-1)?.body).toEqual({

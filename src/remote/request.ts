@@ -12,13 +12,15 @@ export function requestBody(
   { dialect, model }: Identity,
   delivery: "stream" | "whole",
 ): JsonObject {
-  const { messages, sampling = {}, stop = [] } = request
+  const { messages, sampling = {}, stop = [], priority } = request
   return dense({
     model,
     messages: messagesOf(messages, dialect),
     ...toolsOf(request, dialect),
     ...samplingOf(sampling, dialect),
     ...(stop.length > 0 && { stop: [...stop] }),
+    // Servers that know no order of requests pass over the field; OpenAI's own API would refuse it.
+    ...(priority !== undefined && dialect !== "openai" && { priority }),
     ...thinkingOf(request, dialect),
     ...(delivery === "stream" && { stream: true, stream_options: { include_usage: true } }),
   })

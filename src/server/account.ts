@@ -6,18 +6,23 @@ export interface AccountLimits {
   name: string
   requestsPerMinute?: number
   tokensPerMinute?: number
+  /** The lowest, which goes first, that its requests can have; 0 where left out. */
+  priority?: number
 }
 
 const minuteMs = 60_000
 
 export class Account {
   readonly name: string
+  readonly #priority: number
   readonly #requests: Bucket
   readonly #tokens: Bucket
 
   /** `now` in milliseconds. */
-  constructor({ name, requestsPerMinute, tokensPerMinute }: AccountLimits, now = () => performance.now()) {
+  constructor(limits: AccountLimits, now = () => performance.now()) {
+    const { name, requestsPerMinute, tokensPerMinute, priority = 0 } = limits
     this.name = name
+    this.#priority = priority
     this.#requests = new Bucket("requests", requestsPerMinute ?? Infinity, now)
     this.#tokens = new Bucket("tokens", tokensPerMinute ?? Infinity, now)
   }
@@ -27,6 +32,11 @@ export class Account {
     this.#tokens.check()
     this.#requests.check()
     this.#requests.take(1)
+  }
+
+  /** Nobody gets before others by asking for it. */
+  priorityOf(asked: number | undefined): number {
+    return Math.max(this.#priority, asked ?? this.#priority)
   }
 
   /** Counts the tokens of a reply, which are known only when it has ended. */

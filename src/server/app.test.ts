@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { describe, expect, onTestFinished, test, vi } from "vitest"
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest"
 import { FakeModel, untilAborted } from "../../test/fake-model.ts"
 import { answerOf, eventsIn, post, serving } from "../../test/serving.ts"
 import { UserError } from "../util/errors.ts"
@@ -117,10 +117,10 @@ describe("limits", () => {
 describe("API keys", () => {
   const folder = mkdtempSync(join(tmpdir(), "a3b-keys-"))
   const path = join(folder, "keys.json")
+  afterAll(() => rmSync(folder, { recursive: true }))
   const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
 
   test("let in who has one, by either header, and nobody else", async () => {
-    onTestFinished(() => rmSync(folder, { recursive: true }))
     const key = addKey(path, { name: "alice" })
     expect(readFileSync(path, "utf8")).not.toContain(key)
     expect(readFileSync(path, "utf8")).toContain(hashKey(key))
@@ -156,6 +156,34 @@ describe("API keys", () => {
       time += 1000 * Number(refused.headers.get("retry-after"))
       expect((await ask()).status).toBe(200)
     }
+  })
+
+  test("keep requests from going before others", async () => {
+    const key = addKey(path, { name: "batch", priority: 5 })
+    const model = new FakeModel()
+    const app = serving(model, { accounts: readAccounts(path) })
+    const priorityOf = async (where: string, more: object, init = bearer(key)) => {
+      const response = await post(app, where, { ...body, max_tokens: 9, ...more }, init)
+      expect(response.status).toBe(200)
+      return (model.requests.at(-1) as { priority?: number }).priority
+    }
+    for (const [asked, wanted] of [
+      [undefined, 5],
+      [-1, 5],
+      [9, 9],
+    ])
+      // prettier-ignore
+      expect(await priorityOf(chat, { priority: asked })).toBe(wanted)
+    expect(await priorityOf("/v1/completions", { prompt: "x", priority: 9 })).toBe(9)
+    expect(await priorityOf("/v1/responses", { input: "x", priority: 4 })).toBe(5)
+    expect(await priorityOf("/v1/messages", {})).toBe(5)
+    const usual = bearer(addKey(path, { name: "carol" }))
+    const later = serving(model, { accounts: readAccounts(path) })
+    await post(later, chat, { ...body, priority: -3 }, usual)
+    expect((model.requests.at(-1) as { priority?: number }).priority).toBe(0)
+    // Without keys all are the owner's.
+    await post(serving(model), chat, { ...body, priority: -3 })
+    expect((model.requests.at(-1) as { priority?: number }).priority).toBe(-3)
   })
 
   test("come from a file that is checked", () => {

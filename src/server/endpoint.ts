@@ -56,6 +56,12 @@ export class Endpoint {
     return { signal: c.req.raw.signal, account: c.get("account") }
   }
 
+  /** As the request asks, within what its key may. */
+  priority(c: RequestContext, asked?: number): number | undefined {
+    const account = c.get("account")
+    return account ? account.priorityOf(asked) : asked
+  }
+
   /** Hears what went wrong after a response had begun. */
   onFailure(c: RequestContext, error: ApiError): void {
     this.#options.onFailure(c, error)

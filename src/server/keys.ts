@@ -17,6 +17,7 @@ const entry = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/, "wanted 64 hexadecimal digits"),
   requestsPerMinute: perMinute,
   tokensPerMinute: perMinute,
+  priority: z.number().int().optional(),
 })
 const keyFile = z.strictObject({ keys: z.array(entry) })
 

@@ -12,6 +12,8 @@ export interface CompletionRequest {
   stop?: readonly string[]
   /** As of a `ChatRequest`. */
   logprobs?: number
+  /** As of a `ChatRequest`. */
+  priority?: number
   signal?: AbortSignal
 }
 

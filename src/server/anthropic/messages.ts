@@ -8,8 +8,9 @@ import { MessagesWriter, messageOf } from "./messages-writer.ts"
 export async function messages(endpoint: Endpoint, c: RequestContext): Promise<Response> {
   const order = readMessagesOrder(await endpoint.body(c))
   endpoint.checkModel(order.model)
+  const priority = endpoint.priority(c)
   const replies = await endpoint.service.begin(endpoint.caller(c), (model, signal) => [
-    model.chat({ ...order.request(model.family), signal }),
+    model.chat({ ...order.request(model.family), priority, signal }),
   ])
   const head = { id: newId("msg_"), model: endpoint.modelId }
   const delivery = { delivery: order.delivery, numReplies: 1 }

@@ -6,7 +6,7 @@ import type { ChatRequest, Json, Message, Tool } from "../../types.ts"
 import { check, refuse } from "../body.ts"
 import { formatOf, guidedFields, guidedFormatOf, responseFormatField } from "../form.ts"
 import { readTool } from "../tools.ts"
-import { samplingFields, samplingOf, stopField, stopsOf } from "./fields.ts"
+import { priorityField, samplingFields, samplingOf, stopField, stopsOf } from "./fields.ts"
 import { streamFields, thinkingFields, thinkingOf } from "./fields.ts"
 
 const part = z.discriminatedUnion(
@@ -63,6 +63,7 @@ const body = z.object({
   max_completion_tokens: z.number().int().min(1).nullish(),
   n: z.number().int().min(1).max(16).nullish(),
   stop: stopField,
+  priority: priorityField,
   chat_template_kwargs: z.custom<{ [name: string]: Json }>(isObject, "wanted an object").nullish(),
   response_format: responseFormatField,
   logprobs: z.boolean().nullish(),
@@ -98,6 +99,7 @@ export function readChatOrder(json: Json): ChatOrder {
       logprobs: logprobsOf(order),
       sampling: samplingOf(order, order.max_completion_tokens ?? order.max_tokens),
       stop: stopsOf(order.stop),
+      priority: order.priority ?? undefined,
       templateVariables: order.chat_template_kwargs ?? undefined,
     },
     numReplies: order.n ?? 1,

@@ -335,6 +335,7 @@ describe("what cannot be done is refused with the field's name", () => {
     ["max_tokens", { max_tokens: 1.5 }],
     ["stop", { stop: 5 }],
     ["logit_bias.x", { logit_bias: { x: 1 } }],
+    ["priority", { priority: 0.5 }],
     ["top_logprobs", { top_logprobs: 3 }],
     ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
     ["response_format.type", { response_format: { type: "grammar" } }],

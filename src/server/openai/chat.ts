@@ -10,10 +10,11 @@ export async function chatCompletions(endpoint: Endpoint, c: RequestContext): Pr
   const order = readChatOrder(await endpoint.body(c))
   endpoint.checkModel(order.model)
   const { request, numReplies } = order
+  const priority = endpoint.priority(c, request.priority)
   const replies = await endpoint.service.begin(endpoint.caller(c), (model, signal) =>
     Array.from({ length: numReplies }, (_, choice) => {
       const sampling = samplingOfChoice(request.sampling ?? {}, choice)
-      return model.chat({ ...request, sampling, signal })
+      return model.chat({ ...request, sampling, priority, signal })
     }),
   )
   const head = { id: newId("chatcmpl-"), created: now(), model: endpoint.modelId }

@@ -12,7 +12,15 @@ import type { CompletionRequest } from "../served-model.ts"
 import { eventText } from "../sse.ts"
 import type { ReplyWriter } from "../sse.ts"
 import type { AnswerHead } from "./chat-writer.ts"
-import { samplingFields, samplingOf, samplingOfChoice, stopField, stopsOf, streamFields } from "./fields.ts"
+import {
+  priorityField,
+  samplingFields,
+  samplingOf,
+  samplingOfChoice,
+  stopField,
+  stopsOf,
+  streamFields,
+} from "./fields.ts"
 import { usageOf } from "./usage.ts"
 
 const ids = z.array(z.number().int().min(0)).min(1)
@@ -26,6 +34,7 @@ const body = z.object({
   max_tokens: z.number().int().min(1).nullish(),
   n: z.number().int().min(1).max(16).nullish(),
   stop: stopField,
+  priority: priorityField,
   echo: z.boolean().nullish(),
   suffix: z.string().nullish(),
   best_of: z.number().nullish(),
@@ -41,6 +50,7 @@ export async function completions(endpoint: Endpoint, c: RequestContext): Promis
   endpoint.checkModel(order.model ?? undefined)
   const prompts = promptsOf(order.prompt)
   const repeats = order.n ?? 1
+  const priority = endpoint.priority(c, order.priority ?? undefined)
   const sampling = samplingOf(order, order.max_tokens ?? 16) // as many as OpenAI takes where it is not said
   const replies = await endpoint.service.begin(endpoint.caller(c), (model, signal) =>
     prompts.flatMap((prompt) =>
@@ -50,6 +60,7 @@ export async function completions(endpoint: Endpoint, c: RequestContext): Promis
           sampling: samplingOfChoice(sampling, choice),
           stop: stopsOf(order.stop),
           logprobs: order.logprobs ?? undefined,
+          priority,
           signal,
         }),
       ),

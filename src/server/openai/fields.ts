@@ -21,6 +21,9 @@ export const samplingFields = {
   logit_bias: bias.nullish(),
 }
 
+/** As vLLM takes it: lower goes first. */
+export const priorityField = z.number().int().min(-1_000_000).max(1_000_000).nullish()
+
 type SamplingBody = z.infer<z.ZodObject<typeof samplingFields>>
 
 /** What the request says; the rest is as the checkpoint has it. */

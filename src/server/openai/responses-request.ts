@@ -6,7 +6,7 @@ import type { ChatRequest, Json, Message } from "../../types.ts"
 import { check, refuse } from "../body.ts"
 import { formatOf, responseFormatField } from "../form.ts"
 import { readFlatTool } from "../tools.ts"
-import { samplingFields, samplingOf, thinkingOfEffort } from "./fields.ts"
+import { priorityField, samplingFields, samplingOf, thinkingOfEffort } from "./fields.ts"
 
 const textOnly = "this model reads text only: send parts of type input_text or output_text"
 
@@ -66,6 +66,7 @@ const body = z.object({
   previous_response_id: z.string().nullish(),
   conversation: z.unknown().optional(),
   background: z.boolean().nullish(),
+  priority: priorityField,
   ...samplingFields,
 })
 
@@ -95,6 +96,7 @@ export function readResponsesOrder(json: Json): ResponsesOrder {
       responseFormat: formatOf(order.text?.format, "text.format"),
       thinking: effort == null ? undefined : thinkingOfEffort(effort),
       sampling: samplingOf(order, order.max_output_tokens),
+      priority: order.priority ?? undefined,
     },
     delivery: order.stream ? "stream" : "whole",
     echo: {

@@ -9,8 +9,9 @@ import { ResponsesWriter } from "./responses-writer.ts"
 export async function responses(endpoint: Endpoint, c: RequestContext): Promise<Response> {
   const { model: name, request, delivery, echo } = readResponsesOrder(await endpoint.body(c))
   endpoint.checkModel(name)
+  const priority = endpoint.priority(c, request.priority)
   const replies = await endpoint.service.begin(endpoint.caller(c), (model, signal) => [
-    model.chat({ ...request, signal }),
+    model.chat({ ...request, priority, signal }),
   ])
   const head = { id: newId("resp_"), created_at: now(), model: endpoint.modelId, echo }
   const writer = new ResponsesWriter(head)
