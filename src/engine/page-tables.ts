@@ -56,7 +56,7 @@ export class PageTables {
       this.#add(sequence, page)
     }
     sequence.numComputed = Math.max(numComputed, numWhole * pageTokens)
-    if (numTokens > sequence.numComputed && this.#addCopy(sequence, pages[numWhole]) === "added")
+    if (numTokens > sequence.numComputed && this.#addPart(sequence, pages[numWhole]) === "added")
       sequence.numComputed = numTokens
     return sequence.numComputed - numComputed
   }
@@ -147,14 +147,17 @@ export class PageTables {
     sequence.addPage(page)
   }
 
-  /** A page that others began as this sequence does, and went on with in another way. */
-  #addCopy(sequence: Sequence, page: number): "added" | "no room" {
+  /** A page that begins as this sequence goes on: a copy, or itself where there is no room and nobody else has it. */
+  #addPart(sequence: Sequence, page: number): "added" | "no room" {
     // So that it is not the one which is evicted.
     this.#pages.retain(page)
     const own = this.#allocate(sequence)
     if (own !== undefined) {
       this.#copyPage(page, own)
       this.#add(sequence, own)
+    } else if (this.#pages.holdersOf(page) === 2 && this.#prefixes.drop(page) === "dropped") {
+      this.#add(sequence, page)
+      return "added"
     }
     this.#pages.release(page)
     return own === undefined ? "no room" : "added"

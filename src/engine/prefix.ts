@@ -125,6 +125,13 @@ export class Prefixes {
     return oldest !== undefined
   }
 
+  /** Lets go of a page that nothing follows. */
+  drop(page: number): "dropped" | "goes on" {
+    const node = this.#nodes.find((one) => one.page === page && one.children.length === 0)
+    if (node) this.#remove(node)
+    return node ? "dropped" : "goes on"
+  }
+
   /** Lets go of everything. */
   clear(): void {
     for (const { page } of this.#nodes) this.#pages.release(page)

@@ -147,6 +147,17 @@ describe("several that begin alike", () => {
     expect(Math.min(...cached.slice(1))).toBeGreaterThanOrEqual(300)
   })
 
+  test("have the page in which they part to themselves where there is no room for a copy", async () => {
+    const { engine, generate } = scripted(hashing, { maxContext: 256, kvPages: 2 })
+    await allOf(generate(promptOf(200), limit(5)))
+    const prompt = [...promptOf(150), ...promptOf(30, 2)]
+    const generation = generate(prompt, limit(5))
+    expect(await allOf(generation)).toEqual(hashed(prompt, 5))
+    expect(generation.usage.cachedTokens).toBe(150)
+    await engine.free()
+    expect(engine.load.usedPages).toBe(0)
+  })
+
   test("do not wait for one whose prompt ends before", async () => {
     const { generate } = scripted(hashing, { chunkTokens: 20 })
     const replies = [130, 300].map((length) => allOf(generate(promptOf(length), limit(2))))
