@@ -2,16 +2,9 @@
 
 import { execFileSync, spawn } from "node:child_process"
 import type { ChildProcessWithoutNullStreams } from "node:child_process"
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-} from "node:fs"
-import { rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs"
+import { readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -58,22 +51,11 @@ export class Installed {
   /** Without the addon it is the package on a machine that has no compiler. */
   constructor({ addon }: { addon: "with" | "without" } = { addon: "with" }) {
     chmodSync(this.folder, 0o755)
-    for (const file of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }))
-      if (file.endsWith(".ts") && !file.endsWith(".test.ts")) this.#compile(file)
-    execFileSync(process.execPath, [join(root, "scripts/bundle-xgrammar.mjs"), join(this.folder, "dist")])
+    cpSync(compiled(), join(this.folder, "dist"), { recursive: true })
     copyFileSync(join(root, "package.json"), join(this.folder, "package.json"))
     symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"))
     const build = join(root, "build")
     if (addon === "with" && existsSync(build)) symlinkSync(build, join(this.folder, "build"))
-  }
-
-  /** Types are not checked: that is the build's work. */
-  #compile(file: string): void {
-    const source = readFileSync(join(root, "src", file), "utf8")
-    const { outputText } = ts.transpileModule(source, { compilerOptions })
-    const target = join(this.folder, "dist", file.replace(/\.ts$/, ".js"))
-    mkdirSync(dirname(target), { recursive: true })
-    writeFileSync(target, outputText)
   }
 
   run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
@@ -100,4 +82,43 @@ export class Installed {
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true })
   }
+}
+
+/** The compiled sources: made by the first who asks for them as they are now, whichever test that is. */
+function compiled(): string {
+  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter(
+    (file) => file.endsWith(".ts") && !file.endsWith(".test.ts"),
+  )
+  const state = sources.map((file) => {
+    const { mtimeMs, size } = statSync(join(root, "src", file))
+    return [file, mtimeMs, size]
+  })
+  const name = createHash("sha256").update(JSON.stringify(state)).digest("hex").slice(0, 16)
+  const cache = join(root, "node_modules/.cache/a3b-compiled")
+  const folder = join(cache, name)
+  if (existsSync(folder)) return folder
+  mkdirSync(cache, { recursive: true })
+  const part = mkdtempSync(join(cache, "part-"))
+  chmodSync(part, 0o755)
+  for (const file of sources) compile(file, part)
+  execFileSync(process.execPath, [join(root, "scripts/bundle-xgrammar.mjs"), part])
+  try {
+    renameSync(part, folder)
+  } catch (error) {
+    if (!existsSync(folder)) throw error
+    // Another test was faster.
+    rmSync(part, { recursive: true })
+  }
+  for (const old of readdirSync(cache))
+    if (old !== name && !old.startsWith("part-")) rmSync(join(cache, old), { recursive: true })
+  return folder
+}
+
+/** Types are not checked: that is the build's work. */
+function compile(file: string, folder: string): void {
+  const source = readFileSync(join(root, "src", file), "utf8")
+  const { outputText } = ts.transpileModule(source, { compilerOptions })
+  const target = join(folder, file.replace(/\.ts$/, ".js"))
+  mkdirSync(dirname(target), { recursive: true })
+  writeFileSync(target, outputText)
 }
