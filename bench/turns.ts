@@ -1,6 +1,7 @@
-// An agent's turns against `a3b serve`: a long prompt, the next turn that goes on from its reply, and a client that hangs
-// up while another long prompt is read. Prints times to the first token and how long the processor works on after the
-// hang-up; appends one row to results/turns-<machine>.csv.
+// An agent's turns against `a3b serve`: a long prompt, the next turn that goes on from its reply, a client that hangs up
+// while another long prompt is read, and a reply that goes on meanwhile. Prints times to the first token, how long the
+// processor works on after the hang-up, and how long that reply's tokens wait; appends one row to
+// results/turns-<machine>.csv.
 //
 //   npm run build && npx tsx bench/turns.ts model.a3b --tokens 4000 --rounds 3
 
@@ -36,12 +37,12 @@ function longText(seed: number): string {
   return words.join(" ")
 }
 
-function post(messages: readonly Message[], signal?: AbortSignal): Promise<Response> {
+function post(messages: readonly Message[], signal?: AbortSignal, maxTokens = 16): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
-      ...{ messages, stream: true, max_tokens: 16, temperature: 0 },
+      ...{ messages, stream: true, max_tokens: maxTokens, temperature: 0 },
       ...{ stream_options: { include_usage: true }, chat_template_kwargs: { enable_thinking: false } },
     }),
     signal,
@@ -107,30 +108,61 @@ async function hangUp(seed: number): Promise<number> {
   return busyUntil
 }
 
+/** Milliseconds between the tokens of a reply, while the server reads a long prompt for so many seconds. */
+async function gapsBeside(seed: number, seconds: number): Promise<number[]> {
+  const abort = new AbortController()
+  const reply = await post([{ role: "user", content: `Count from ${seed} on.` }], abort.signal, 4096)
+  if (!reply.body) throw new Error(`${reply.status}: no body`)
+  const gaps: number[] = []
+  let [lastAt, begunAt] = [0, 0]
+  try {
+    for await (const _ of reply.body) {
+      const now = performance.now()
+      if (begunAt > 0) gaps.push(now - lastAt)
+      lastAt = now
+      if (begunAt === 0) {
+        begunAt = now
+        void post([{ role: "user", content: longText(seed) }], abort.signal).catch(() => undefined)
+      }
+      if (now - begunAt > 1000 * seconds) break
+    }
+  } finally {
+    abort.abort()
+  }
+  return gaps
+}
+
 const { url, pid, stop } = await startServer([model, "--context", String(2 * numTokens + 512)])
-await turn([{ role: "user", content: "Hello" }]) // opens the model
 const firsts: number[] = []
 const seconds: number[] = []
 const idles: number[] = []
-for (let round = 0; round < rounds; round++) {
-  const asked: Message[] = [{ role: "user", content: longText(2 * round) }]
-  const first = await turn(asked)
-  const next = await turn([
-    ...asked,
-    { role: "assistant", content: first.text },
-    { role: "user", content: "Go on." },
-  ])
-  const idle = await hangUp(2 * round + 1)
-  firsts.push(first.firstMs)
-  seconds.push(next.firstMs)
-  idles.push(idle)
-  console.log(
-    `round ${round + 1}   ${first.prompt} tokens: first token after ${(first.firstMs / 1000).toFixed(1)} s; ` +
-      `next turn, ${next.cached} of ${next.prompt} kept: ${(next.firstMs / 1000).toFixed(2)} s ` +
-      `(${((100 * next.firstMs) / first.firstMs).toFixed(1)} %); idle ${idle.toFixed(0)} ms after a hang-up`,
-  )
+const gaps: number[] = []
+try {
+  await turn([{ role: "user", content: "Hello" }]) // opens the model
+  for (let round = 0; round < rounds; round++) {
+    const asked: Message[] = [{ role: "user", content: longText(2 * round) }]
+    const first = await turn(asked)
+    const next = await turn([
+      ...asked,
+      { role: "assistant", content: first.text },
+      { role: "user", content: "Go on." },
+    ])
+    const idle = await hangUp(2 * round + 1)
+    const waits = await gapsBeside(2 * round + 1, 20)
+    gaps.push(...waits)
+    firsts.push(first.firstMs)
+    seconds.push(next.firstMs)
+    idles.push(idle)
+    console.log(
+      `round ${round + 1}   ${first.prompt} tokens: first token after ${(first.firstMs / 1000).toFixed(1)} s; ` +
+        `next turn, ${next.cached} of ${next.prompt} kept: ${(next.firstMs / 1000).toFixed(2)} s ` +
+        `(${((100 * next.firstMs) / first.firstMs).toFixed(1)} %); idle ${idle.toFixed(0)} ms after a hang-up; ` +
+        `${waits.length} tokens beside a prompt, after ${median(waits).toFixed(0)} ms, at most ${Math.max(...waits).toFixed(0)}`,
+    )
+  }
+} finally {
+  await stop()
 }
-await stop()
 const row = {
   date: today(),
   model: model.split("/").at(-1) ?? model,
@@ -139,5 +171,7 @@ const row = {
   first_turn_ms: Math.round(median(firsts)),
   next_turn_ms: Math.round(median(seconds)),
   idle_after_hang_up_ms: Math.round(median(idles)),
+  reply_gap_p50_ms: Math.round(median(gaps)),
+  reply_gap_max_ms: Math.round(Math.max(...gaps)),
 }
 console.log(appendRow(`turns-${values.machine}`, row))

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test, vi } from "vitest"
+import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import type { ChatEvent, Usage } from "../types.ts"
 import type { Output } from "./output.ts"
 import { ReplyView } from "./reply-view.ts"
@@ -26,6 +26,9 @@ class Screen implements Output {
   }
 }
 
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
 /** What stands on stdout and stderr after these events. */
 function view(events: readonly ChatEvent[], thinking: "shown" | "folded" = "shown", kind?: "terminal") {
   const [out, err] = [new Screen(kind), new Screen(kind)]
@@ -51,8 +54,6 @@ test("the answer goes to stdout, the thought and what is said about it to stderr
 })
 
 test("a folded thought is one line with its time", () => {
-  vi.useFakeTimers()
-  onTestFinished(() => void vi.useRealTimers())
   const [out, err] = [new Screen(), new Screen()]
   const shown = new ReplyView({ thinking: "folded", countTokens: () => 214, out, err })
   shown.push(reasoning("let me see"))

@@ -3,7 +3,7 @@
 
 import type { Problems } from "./dataset.ts"
 import { ExamplePool, Traces, drawProblems } from "./dataset.ts"
-import { packed } from "./packing.ts"
+import { nothingToLearn, packed } from "./packing.ts"
 import type { Example } from "./packing.ts"
 import type { Policy } from "./policy.ts"
 import type { Mix, OffPolicyStage, OnPolicyStage, SamplingPlan, TracesStage } from "./recipe.ts"
@@ -55,14 +55,14 @@ export function offPolicyCourse(
   const open = async () => {
     const tasks = drawTasks(surroundings.problems, stage.mix, stage, seed)
     await sampleTeacher(teacher, tasks, stage.sampling, { folder, file }, surroundings)
-    return new ExamplePool(loadSamples(folder, file, stage.keep), seed)
+    return new ExamplePool(loadSamples(folder, file, stage.keep), stage.batchTokens, seed)
   }
   return {
     rounds: 0,
     state: "resumable",
     async next(step) {
       pool ??= await open()
-      return { batch: pool.batch(step, stage.batchTokens) }
+      return { batch: pool.batch(step) }
     },
   }
 }
@@ -120,7 +120,9 @@ export class OnPolicyCourse implements Course {
       const options = { ...sampling, signal }
       const results = await rollouts(student, tasks, options, () => onSamples?.(++done, tasks.length))
       const examples = results.flatMap(({ texts }) => texts.map(exampleOf))
-      return [...packed(examples, batchTokens)]
+      const batches = [...packed(examples, batchTokens)]
+      if (batches.length === 0) throw nothingToLearn(batchTokens)
+      return batches
     } finally {
       await student.free()
     }

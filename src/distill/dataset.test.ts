@@ -51,15 +51,25 @@ test("tasks, modes and languages come as the mix says", () => {
   expect(share(({ problem }) => problem.language === "zh")).toBe(1)
 })
 
+test("a pool leaves out what teaches nothing within its rows", () => {
+  const readFirst = (id: number, read: number) => ({
+    ids: new Int32Array(40).fill(id),
+    weights: Float32Array.from({ length: 40 }, (_, i) => (i < read ? 0 : 1)),
+  })
+  const pool = new ExamplePool([readFirst(1, 17), readFirst(2, 16)], 16, 5)
+  for (let step = 0; step < 8; step++) expect([...pool.batch(step).ids]).toEqual(Array(16).fill(2))
+  expect(() => new ExamplePool([readFirst(1, 17)], 16, 5)).toThrow(/no sample .* within 16 tokens/)
+})
+
 test("a pool draws all of its examples, the same ones for the same step", () => {
   const examples = [1, 2, 3].map((id) => ({
     ids: new Int32Array(5).fill(id),
     weights: new Float32Array(5).fill(1),
   }))
-  const pool = new ExamplePool(examples, 5)
-  const batch = pool.batch(4, 64)
+  const pool = new ExamplePool(examples, 64, 5)
+  const batch = pool.batch(4)
   expect(batch.ids).toHaveLength(64)
   expect(new Set(batch.ids)).toEqual(new Set([1, 2, 3]))
-  expect(pool.batch(4, 64)).toEqual(batch)
-  expect(pool.batch(5, 64).ids).not.toEqual(batch.ids)
+  expect(pool.batch(4)).toEqual(batch)
+  expect(pool.batch(5).ids).not.toEqual(batch.ids)
 })

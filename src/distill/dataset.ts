@@ -3,7 +3,7 @@
 
 import { UserError } from "../util/errors.ts"
 import type { Example } from "./packing.ts"
-import { Packer } from "./packing.ts"
+import { Packer, nothingToLearn, teaches } from "./packing.ts"
 import type { Mix } from "./recipe.ts"
 import { seedOf, seedOfText } from "./seeds.ts"
 import type { TrainBatch } from "./train/batch.ts"
@@ -83,16 +83,20 @@ export class Traces {
 /** Batches of a fixed set of examples, drawn at random. */
 export class ExamplePool {
   readonly #examples: readonly Example[]
+  readonly #rows: number
   readonly #seed: number
 
-  constructor(examples: readonly Example[], seed: number) {
-    this.#examples = examples
+  /** Batches of so many rows, of the examples that teach something within them. */
+  constructor(examples: readonly Example[], rows: number, seed: number) {
+    this.#examples = examples.filter((example) => teaches(example, rows))
+    if (this.#examples.length === 0) throw nothingToLearn(rows)
+    this.#rows = rows
     this.#seed = seed
   }
 
-  batch(index: number, rows: number): TrainBatch {
+  batch(index: number): TrainBatch {
     const random = new Random(seedOf(this.#seed, index))
-    const packer = new Packer(rows)
+    const packer = new Packer(this.#rows)
     while (!packer.isFull) packer.add(random.pick(this.#examples))
     return packer.take()
   }

@@ -34,6 +34,15 @@ test("a text is never cut where it fits into a batch of its own", () => {
   )
 })
 
+test("a text whose answer lies beyond a whole batch is left out: such a batch would teach nothing", () => {
+  const batches = [...packed([example(40, 30), example(5), example(40, 20)], 20)]
+  expect(batches.map(({ starts }) => [...starts])).toEqual([
+    [0, 4],
+    [0, 20],
+  ])
+  expect(batches.every(({ targets }) => targets.some((target) => target >= 0))).toBe(true)
+})
+
 test("a packer that is filled up cuts the last text and is full to the row", () => {
   const packer = new Packer(10)
   packer.add(example(8))

@@ -1,6 +1,7 @@
 // Step 6. Texts with a weight per token in, batches of a fixed number of rows out: one text after the other, each
 // row's target the next id of its text. Knows ids; never what they say.
 
+import { UserError } from "../util/errors.ts"
 import type { TrainBatch } from "./train/batch.ts"
 
 export interface Example {
@@ -60,12 +61,25 @@ export class Packer {
   }
 }
 
-/** All of them in order; none is cut, but for one longer than a whole batch. */
+/** Whether a batch of so many rows has something to learn from it: a long question may leave no room for its answer. */
+export function teaches({ weights }: Example, rows: number): boolean {
+  return weights.subarray(1, rows + 1).some((weight) => weight > 0)
+}
+
+/** All that teach something, in order; none is cut, but for one longer than a whole batch. */
 export function* packed(examples: Iterable<Example>, rows: number): Generator<TrainBatch> {
   const packer = new Packer(rows)
   for (const example of examples) {
+    if (!teaches(example, rows)) continue
     if (!packer.fits(example) && !packer.isEmpty) yield packer.take()
     packer.add(example)
   }
   if (!packer.isEmpty) yield packer.take()
+}
+
+export function nothingToLearn(rows: number): UserError {
+  return new UserError(
+    "bad-argument",
+    `no sample has anything to learn within ${rows} tokens: raise the stage's batchTokens`,
+  )
 }
