@@ -9,9 +9,10 @@
 // `a3b eval kv <folder> --prompts <folder>/needles.jsonl --inject 512`. With `--yarn` the model has 32,768 positions,
 // stretched.
 //
-// Layer 1 looks one token back and copies that token's key code; layer 2 looks for the token whose predecessor had the
-// key code of the present one, and copies its identity; the experts add nothing. With `--outliers s` four slow pairs of
-// layer 2's keys are s times as large and its queries s times as small, which changes no logit but what codes lose.
+// Layer 0 looks one token back and copies that token's key code; layer 1 does nothing, so that the next one is where
+// queries may choose what they read; layer 2 looks for the token whose predecessor had the key code of the present one,
+// and copies its identity; the experts add nothing. With `--outliers s` four slow pairs of layer 2's keys are s times as
+// large and its queries s times as small, which changes no logit but what codes lose.
 
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -41,7 +42,7 @@ const hidden = 256
 const slots = { id: 0, key: 64, previous: 88, out: 112, constant: 176 }
 const idWidth = 64
 const keyWidth = 24
-/** Layer 1 uses the fast pairs, which tell neighbours apart; layer 2 the slow ones, which hardly turn. */
+/** Layer 0 uses the fast pairs, which tell neighbours apart; layer 2 the slow ones, which hardly turn. */
 const fastPairs = 12
 const slowPair = 52
 const outlierPairs = [53, 56, 59, 61]
@@ -90,7 +91,7 @@ function configOf(vocab: number): RawConfig {
     num_attention_heads: 8,
     num_experts: 4,
     num_experts_per_tok: 2,
-    num_hidden_layers: 2,
+    num_hidden_layers: 3,
     num_key_value_heads: 1,
     rms_norm_eps: 1e-6,
     rope_scaling: null,
@@ -145,7 +146,7 @@ function tensorsOf(
     head.set(ids[token], token * hidden + slots.out)
   }
   const ones = (size: number) => new Float32Array(size).fill(1)
-  const layers = [previousTokenHead(random, frequencies), matchHead(random, outliers)]
+  const layers = [previousTokenHead(random, frequencies), idleHeads(), matchHead(random, outliers)]
   return new Map([
     ["model.embed_tokens.weight", embedding],
     ["lm_head.weight", head],
@@ -199,6 +200,11 @@ function previousTokenHead(random: () => number, frequencies: Float32Array): Att
   return { q, k, v, o, qNorm: norm, kNorm: norm }
 }
 
+function idleHeads(): Attention {
+  const norm = new Float32Array(headDim).fill(1)
+  return { ...silent(), qNorm: norm, kNorm: norm }
+}
+
 /** The present token's key code as query, the previous token's as key. */
 function matchHead(random: () => number, outliers: number): Attention {
   const { q, k, v, o } = noise(random)
@@ -220,11 +226,20 @@ function matchHead(random: () => number, outliers: number): Attention {
   }
 }
 
-/** Zeros, but for the queries of the heads that nobody listens to. */
+/** Silent, but for the queries of the heads that nobody listens to. */
 function noise(random: () => number) {
-  const q = zeros([8 * headDim, hidden])
+  const { q, ...others } = silent()
   for (let i = headDim * hidden; i < q.length; i++) q[i] = normal(random) / 16
-  return { q, k: zeros([headDim, hidden]), v: zeros([headDim, hidden]), o: zeros([hidden, 8 * headDim]) }
+  return { q, ...others }
+}
+
+function silent() {
+  return {
+    q: zeros([8 * headDim, hidden]),
+    k: zeros([headDim, hidden]),
+    v: zeros([headDim, hidden]),
+    o: zeros([hidden, 8 * headDim]),
+  }
 }
 
 function zeros(shape: readonly number[]): Float32Array {

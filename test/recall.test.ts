@@ -93,8 +93,8 @@ describe("needles in 4,000 tokens", () => {
   }
 
   test("are found when pages are demoted for a budget", async () => {
-    // A page of this model takes 128 KiB in 16 bits; 13 of them and 19 at T1 are 2.9 MiB.
-    const { found, lowest } = await foundBy("balanced", { tier: 1, floor: 3, budgetBytes: 2.4 * 2 ** 20 })
+    // A page of this model takes 192 KiB in 16 bits; 13 of them and 19 at T1 are 4.4 MiB.
+    const { found, lowest } = await foundBy("balanced", { tier: 1, floor: 3, budgetBytes: 3.6 * 2 ** 20 })
     expect(found).toBe(1)
     expect(lowest).toBeGreaterThan(5)
   })
@@ -113,6 +113,6 @@ describe("needles in 4,000 tokens", () => {
     const { tiers, bytes, savedBytes } = generation.usage.kv!
     // The last chunk begins at 3,584: 20 pages lie behind its window, of which the first is a sink.
     expect(tiers).toEqual({ T0: 13, T1: 0, T2: 19, T3: 0 })
-    expect(bytes + savedBytes).toBe(32 * 2 * 128 * 512)
+    expect(bytes + savedBytes).toBe(32 * 3 * 128 * 512)
   })
 })

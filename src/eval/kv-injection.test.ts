@@ -156,6 +156,18 @@ describe("needles among outliers", () => {
     expect(html).toContain("single needle found at 4-bit groups, rotated")
   })
 
+  test("are found by queries that choose what they read", async () => {
+    const long = 9600
+    const chosen = { ...options, tiers: [1, 3] as const, selectiveFrom: long }
+    const prompts = [oneNeedle(long, 8)]
+    const { tiers, selections } = await kvInjection(await retriever({ outliers: 64 }), prompts, chosen)
+    const shares = Object.fromEntries(tiers.map((outcome) => [outcome.tier, found(outcome)]))
+    expect(shares).toMatchObject({ T1: 1, "T1, selective": 1, T3: 1, "T3, selective": 1 })
+    // Each of 8 questions once at each tier, in the one layer whose queries may choose.
+    expect(selections).toMatchObject({ scanned: 16, fellBack: 0 })
+    expect(selections!.tokens / 16).toBeLessThan(long / 2)
+  })
+
   test("of 64 times are found at every tier, and lost by rotated groups of four bits", async () => {
     const { tiers } = await kvInjection(await retriever({ outliers: 64 }), asked, options)
     const shares = Object.fromEntries(tiers.map((outcome) => [outcome.tier, found(outcome)]))

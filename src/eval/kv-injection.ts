@@ -1,8 +1,8 @@
 // Step 6. A model and texts with questions in; out what is found when the texts' keys and values are injected and kept by
-// each tier, and, beside it, by four-bit groups as others keep them, plain and rotated, on norms as they are stored.
+// each tier, read whole and by choice, and, beside it, by four-bit groups as others keep them, plain and rotated, on norms
+// as they are stored.
 
 import { kvTiers, pageTokens } from "../backend/backend.ts"
-import type { KvTier } from "../backend/backend.ts"
 import type { Qwen3Moe } from "../model/qwen3moe.ts"
 import type { QkNorms } from "../model/weights.ts"
 import { UserError } from "../util/errors.ts"
@@ -31,7 +31,7 @@ export async function kvInjection(
   prompts: readonly KvPrompt[],
   options: InjectionOptions,
 ): Promise<Fidelity> {
-  const { window, tiers, stretchTokens } = options
+  const { window, tiers, stretchTokens, selectiveFrom } = options
   if (stretchTokens % pageTokens !== 0)
     throw new UserError(
       "bad-argument",
@@ -39,10 +39,22 @@ export async function kvInjection(
     )
   if (!prompts.some(({ questions }) => questions.length > 0))
     throw new UserError("bad-argument", "injected texts are judged by answers, and no prompt has a question")
-  const ours = tiers.map((tier): KvWay => ({ name: kvTiers[tier].name, tier: tier as KvTier }))
-  const balanced = await outcomesOf(load("balanced"), prompts, [exact, ...ours], options)
+  const ours = tiers.flatMap((tier): KvWay[] => {
+    const { name } = kvTiers[tier]
+    const whole: KvWay = { name, tier }
+    return selectiveFrom === undefined
+      ? [whole]
+      : [whole, { name: `${name}, selective`, tier, attention: "selective" }]
+  })
+  const model = load("balanced")
+  const balanced = await outcomesOf(model, prompts, [exact, ...ours], options)
   const stored = await outcomesOf(load("as stored"), prompts, [exact, ...peers], options)
-  return { window, stretchTokens, tiers: [...balanced, ...stored.slice(1)] }
+  return {
+    window,
+    stretchTokens,
+    tiers: [...balanced, ...stored.slice(1)],
+    selections: model.selections(),
+  }
 }
 
 /** The first way is what the others are compared with. */

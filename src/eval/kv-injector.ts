@@ -4,14 +4,16 @@
 // back no further than a page, as the constructed retriever's do; else an approximation.
 
 import { pagesBehind, pageTokens } from "../backend/backend.ts"
-import type { KvCache, KvTier } from "../backend/backend.ts"
+import type { Attention, KvCache, KvTier } from "../backend/backend.ts"
 import type { Qwen3Moe } from "../model/qwen3moe.ts"
 import type { KvPrompt, Question } from "./kv-prompts.ts"
 
-/** How a text's keys and values are kept where no window touches them. */
+/** How a text's keys and values are kept where no window touches them, and read. */
 export interface KvWay {
   readonly name: string
   readonly tier: KvTier
+  /** Exact where left out. */
+  readonly attention?: Attention
   /** What codes that are not ours lose, in place, of one head's key or value. */
   readonly recode?: (row: Float32Array) => void
 }
@@ -23,7 +25,16 @@ export interface InjectorOptions {
   stretchTokens: number
   replyTokens: number
   stopIds: ReadonlySet<number>
+  /** In a selective way, a question's last token and its reply's choose what they read from this position on. */
+  selectiveFrom?: number
   signal?: AbortSignal
+}
+
+interface StepOptions {
+  contextTokens: number
+  logits: "none" | "last"
+  tier?: KvTier
+  selectiveFrom?: number
 }
 
 export class KvInjector {
@@ -35,6 +46,8 @@ export class KvInjector {
   #ids: Int32Array = new Int32Array(0)
   /** By question: pages of the text that it changes, and where they lie instead. */
   #changes: ReadonlyMap<number, number>[] = []
+  /** What the text's pages have codes of. */
+  #kept: KvTier = 0
 
   /** Of a model without a cache; the prompts are those that will be asked. */
   constructor(model: Qwen3Moe, prompts: readonly KvPrompt[], options: InjectorOptions) {
@@ -54,6 +67,7 @@ export class KvInjector {
     for (let page = 0; page < all.length; page += span)
       await this.#fill(ids, page, all.slice(page, page + span), scratch)
     let free = scratch + 1
+    this.#kept = 0
     this.#changes = []
     for (const question of questions) {
       const changes = new Map<number, number>()
@@ -67,7 +81,8 @@ export class KvInjector {
 
   /** Keeps the loaded text this way. */
   keep({ tier, recode }: KvWay): void {
-    if (tier === 0 && !recode) return
+    if (tier === this.#kept && !recode) return
+    this.#kept = tier
     const behind = this.#numBehind
     const others = this.#changes.flatMap((changes) => [...changes].filter(([page]) => page < behind))
     // The first page stays in 16 bits, as in the engine.
@@ -131,21 +146,30 @@ export class KvInjector {
     }
   }
 
-  #ask({ tier, recode }: KvWay, number: number, ids: Int32Array, at: number): Promise<Float32Array> {
+  #ask(
+    { tier, attention, recode }: KvWay,
+    number: number,
+    ids: Int32Array,
+    at: number,
+  ): Promise<Float32Array> {
     const contextTokens = at + ids.length
     const behind = this.#numBehind
     const pages = Int32Array.from({ length: Math.ceil(contextTokens / pageTokens) }, (_, page) => {
       const place = this.#changes[number].get(page) ?? page
       return recode && page > 0 && page < behind ? this.#half + place : place
     })
-    return this.#step(ids, at, pages, { contextTokens, logits: "last", tier })
+    const { selectiveFrom = Infinity } = this.#options
+    const selective = attention === "selective" && {
+      selectiveFrom: Math.max(selectiveFrom, contextTokens - 1),
+    }
+    return this.#step(ids, at, pages, { contextTokens, logits: "last", tier, ...selective })
   }
 
   async #step(
     ids: Int32Array,
     position: number,
     pages: Int32Array,
-    { contextTokens, logits, tier = 0 }: { contextTokens: number; logits: "none" | "last"; tier?: KvTier },
+    { contextTokens, logits, tier = 0, selectiveFrom }: StepOptions,
   ): Promise<Float32Array> {
     const first = contextTokens - ids.length
     const place = (i: number) =>
@@ -155,7 +179,7 @@ export class KvInjector {
       ids,
       positions: ids.map((_, i) => position + i),
       slots: ids.map((_, i) => place(i)),
-      sequences: [{ firstRow: 0, numTokens: ids.length, contextTokens, pages, tiers }],
+      sequences: [{ firstRow: 0, numTokens: ids.length, contextTokens, pages, tiers, selectiveFrom }],
       logitRows: Int32Array.from(logits === "last" ? [ids.length - 1] : []),
     })
     const { backend } = this.#model
