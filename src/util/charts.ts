@@ -17,13 +17,25 @@ export interface Interval {
   readonly series: number
 }
 
+/** What is written at a chart's axes. */
+export interface Axes {
+  readonly x: string
+  readonly y: string
+}
+
 const width = 720
 const height = 260
 const margin = { left: 56, right: 12, top: 12, bottom: 34 }
 /** Points of a line: more are not seen. */
 const mostPoints = 400
 
-export function lineChart(lines: readonly Line[], axes: { x: string; y: string }): string {
+export function lineChart(lines: readonly Line[], axes: Axes): string {
+  const drawing = lineDrawing(lines, axes)
+  return drawing === "" ? "" : drawing + legend(lines.map(({ name }) => name))
+}
+
+/** Without the legend: one element, which also stands within another drawing. */
+export function lineDrawing(lines: readonly Line[], axes: Axes): string {
   const points = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y))
   if (points.length === 0) return ""
   const xMost = points.reduce((most, [x]) => Math.max(most, x), 0) || 1
@@ -48,7 +60,7 @@ export function lineChart(lines: readonly Line[], axes: { x: string; y: string }
     `<text x="${width / 2}" y="${height - 3}" text-anchor="middle">${escapeText(axes.x)}</text>`,
     `<text x="12" y="${height / 2}" text-anchor="middle" transform="rotate(-90 12 ${height / 2})">${escapeText(axes.y)}</text>`,
   ]
-  return svg(height, [...grid, ...below, ...drawn, ...names]) + legend(lines.map(({ name }) => name))
+  return svg(height, [...grid, ...below, ...drawn, ...names])
 }
 
 /** Shares from 0 to 1 with what is known of them. */
