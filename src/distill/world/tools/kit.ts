@@ -19,8 +19,6 @@ export interface Purpose {
   readonly verbs: readonly string[]
   readonly nouns: readonly string[]
   readonly arguments: readonly Argument[]
-  /** What it is about, as a thought says it. */
-  readonly subject: Readonly<Record<Language, string>>
   readonly descriptions: Readonly<Record<Language, readonly string[]>>
 }
 
@@ -28,8 +26,6 @@ export interface NamedTool {
   readonly tool: Tool
   /** What decided that this name may be used. */
   readonly content: string
-  /** Its name and what it is about. */
-  readonly about: string
   /** A call with the values in the order of the purpose's arguments. */
   call(values: readonly (string | number)[], result: Result): Call
 }
@@ -74,7 +70,6 @@ export function nameTool(
   const properties = Object.fromEntries(order.map((i) => [named[i], { type: purpose.arguments[i].type }]))
   return {
     content: contentOf(pair),
-    about: `${name}: ${purpose.subject[language]}`,
     tool: {
       type: "function",
       function: {

@@ -11,12 +11,10 @@ import type { Stage } from "../script.ts"
 import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
-import type { Result } from "./kit.ts"
-import { purposes } from "./purposes.ts"
-import { contentOf, drawKeys, find, topics } from "./topics.ts"
+import type { NamedTool, Result } from "./kit.ts"
+import { contentOf, drawKeys, find, subjects, topics } from "./topics.ts"
 import type { Found, Topic } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
-import type { Toolbox } from "./toolbox.ts"
 
 const noEntry: readonly Json[] = [{ error: "not found" }, { result: null }, { error: "no entry" }]
 const troubles = ["timeout", "malformed", "down", "missing"] as const
@@ -50,7 +48,7 @@ export function lookupProblem(
     ],
     tools: box.tools,
     faults,
-    stages: stagesOf(random, language, found, { topic, box }, trouble, support),
+    stages: stagesOf(random, language, found, { topic, tool: box.of(topic) }, trouble, support),
   })
 }
 
@@ -58,7 +56,7 @@ function stagesOf(
   random: Random,
   language: Language,
   found: readonly Found[],
-  { topic, box }: { topic: Topic; box: Toolbox },
+  { topic, tool }: { topic: Topic; tool: NamedTool },
   trouble: Trouble,
   support: Support,
 ): Stage[] {
@@ -66,10 +64,8 @@ function stagesOf(
     language,
     found.map(({ key }) => key),
   )
-  const what = purposes[topic].subject[language]
-  const wish = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
-  const thought = wish + box.choice(topic, random)
-  const tool = box.of(topic)
+  const what = subjects[language][topic]
+  const thought = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
   const [{ key, result }] = found
   const make = (given: Result) => tool.call([key], given)
   switch (trouble) {

@@ -15,16 +15,7 @@ export interface Toolbox {
   has(purpose: PurposeName): boolean
   /** The tool of this purpose, which must be in the box. */
   of(purpose: PurposeName): NamedTool
-  /** Lines of a thought: which tool it is and what that is about; now and then another one first, which it is not. */
-  choice(purpose: PurposeName, random: Random): string
 }
-
-/**
- * To find a tool by what it is for, one has to look back from its description to its name, which goes wrong at times; what
- * a name is for stands behind it and is found more easily. So a thought says both, and how one goes on from a wrong one.
- */
-const wrongFirst = 0.15
-const notIt = { en: "no", zh: "不是" }
 
 export function toolbox(
   inside: readonly PurposeName[],
@@ -36,21 +27,14 @@ export function toolbox(
   const named = new Map(
     inside.map((purpose) => [purpose, nameTool(purposes[purpose], random, split, language, naming)]),
   )
-  const of = (purpose: PurposeName) => {
-    const tool = named.get(purpose)
-    assert(tool, `the toolbox has no ${purpose}`)
-    return tool
-  }
   return {
     tools: random.shuffle([...named.values()]).map(({ tool }) => tool),
     content: [...named.values()].map(({ content }) => content),
     has: (purpose) => named.has(purpose),
-    of,
-    choice(purpose, drawn) {
-      const others = [...named.keys()].filter((other) => other !== purpose)
-      const isWrongFirst = others.length > 0 && drawn.chance(wrongFirst)
-      const wrong = isWrongFirst ? [`${of(drawn.pick(others)).about}, ${notIt[language]}`] : []
-      return [...wrong, of(purpose).about].map((line) => `\n${line}`).join("")
+    of: (purpose) => {
+      const tool = named.get(purpose)
+      assert(tool, `the toolbox has no ${purpose}`)
+      return tool
     },
   }
 }
