@@ -54,18 +54,27 @@ describe("asked by a newcomer", () => {
   })
 })
 
-test.each(["keep", "auto"] as const)("solves held-out word problems, weights stored as %s", async (quant) => {
+const words = { tasks: ["heads-and-legs", "wheels", "total-cost"] }
+const tools = { tasks: ["tool-flow", "tool-lookup", "tool-calculator"], faults: "injected" as const }
+const recall = { tasks: ["recall"], recall: { targetTokens: 1024, needles: 1 } }
+
+// Of thousands it solves 99, 91 and 97 in a hundred; a kernel or a codec that is wrong leaves next to nothing.
+test.each([
+  ["word problems", "keep", words, 60, 54],
+  ["word problems", "auto", words, 60, 54],
+  ["tool flows in which something goes wrong", "keep", tools, 30, 22],
+  ["facts of a long text", "keep", recall, 12, 10],
+] as const)("solves held-out %s, weights stored as %s", async (_, quant, set, numProblems, fewest) => {
   const policy = await LocalPolicy.open(folder, { quant })
   try {
-    const source = problems({ tasks: ["heads-and-legs", "wheels", "total-cost"], split: "held-out", seed: 5 })
-    const tasks = Array.from({ length: 60 }, (_, seed) => ({
+    const source = problems({ ...set, split: "held-out", seed: 5 })
+    const tasks = Array.from({ length: numProblems }, (_, seed) => ({
       problem: source.next().value,
       mode: "thinking" as const,
       seed,
     }))
     const results = await rollouts(policy, tasks, { temperature: 0, maxTokens: 256 })
-    // Of thousands it solves more than 96 %; a kernel or a codec that is wrong leaves next to nothing.
-    expect(results.filter(({ solved }) => solved).length).toBeGreaterThanOrEqual(51)
+    expect(results.filter(({ solved }) => solved).length).toBeGreaterThanOrEqual(fewest)
   } finally {
     await policy.free()
   }
