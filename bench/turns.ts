@@ -37,13 +37,14 @@ function longText(seed: number): string {
   return words.join(" ")
 }
 
-function post(messages: readonly Message[], signal?: AbortSignal, maxTokens = 16): Promise<Response> {
+function post(messages: readonly Message[], signal?: AbortSignal, more: object = {}): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
-      ...{ messages, stream: true, max_tokens: maxTokens, temperature: 0 },
+      ...{ messages, stream: true, max_tokens: 16, temperature: 0 },
       ...{ stream_options: { include_usage: true }, chat_template_kwargs: { enable_thinking: false } },
+      ...more,
     }),
     signal,
   })
@@ -108,19 +109,24 @@ async function hangUp(seed: number): Promise<number> {
   return busyUntil
 }
 
+/** Until its form is compiled a reply waits for that. */
+const tokensBefore = 16
+
 /** Milliseconds between the tokens of a reply, while the server reads a long prompt for so many seconds. */
 async function gapsBeside(seed: number, seconds: number): Promise<number[]> {
   const abort = new AbortController()
-  const reply = await post([{ role: "user", content: `Count from ${seed} on.` }], abort.signal, 4096)
+  // Random weights would say broken characters, which are held back; so each token is seen as it comes.
+  const plain = { max_tokens: 4096, structured_outputs: { regex: "[a-z ]*" } }
+  const reply = await post([{ role: "user", content: `Count from ${seed} on.` }], abort.signal, plain)
   if (!reply.body) throw new Error(`${reply.status}: no body`)
   const gaps: number[] = []
-  let [lastAt, begunAt] = [0, 0]
+  let [numTokens, lastAt, begunAt] = [0, 0, Infinity]
   try {
     for await (const _ of reply.body) {
       const now = performance.now()
-      if (begunAt > 0) gaps.push(now - lastAt)
+      if (now > begunAt) gaps.push(now - lastAt)
       lastAt = now
-      if (begunAt === 0) {
+      if (++numTokens === tokensBefore) {
         begunAt = now
         void post([{ role: "user", content: longText(seed) }], abort.signal).catch(() => undefined)
       }
