@@ -191,7 +191,7 @@ describe("a call that the request asks for", () => {
 
   test("is of the named tool, and the last one where one is all that is wanted", async () => {
     const twice = ["</tool_call>", "\n", "<tool_call>", '\n{"name": "sub", "arguments": {}}', "</tool_call>"]
-    const llm = await loaded({ says: [[" ", '{"a": 1}}\n', ...twice, "<|im_end|>"]] })
+    const llm = await loaded({ says: [[":", " ", '{"a": 1}}\n', ...twice, "<|im_end|>"]] })
     const request = { tools, toolChoice: { name: "add" }, maxToolCalls: 1 }
     const reply = await replyOf(llm, request)
     expect(reply.toolCalls.map((call) => call.function)).toEqual([{ name: "add", arguments: '{"a": 1}' }])
