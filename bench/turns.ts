@@ -120,13 +120,13 @@ async function gapsBeside(seed: number, seconds: number): Promise<number[]> {
   const reply = await post([{ role: "user", content: `Count from ${seed} on.` }], abort.signal, plain)
   if (!reply.body) throw new Error(`${reply.status}: no body`)
   const gaps: number[] = []
-  let [numTokens, lastAt, begunAt] = [0, 0, Infinity]
+  let [numSeen, lastAt, begunAt] = [0, 0, Infinity]
   try {
     for await (const _ of reply.body) {
       const now = performance.now()
       if (now > begunAt) gaps.push(now - lastAt)
       lastAt = now
-      if (++numTokens === tokensBefore) {
+      if (++numSeen === tokensBefore) {
         begunAt = now
         void post([{ role: "user", content: longText(seed) }], abort.signal).catch(() => undefined)
       }

@@ -58,7 +58,7 @@ const words = { tasks: ["heads-and-legs", "wheels", "total-cost"] }
 const tools = { tasks: ["tool-flow", "tool-lookup", "tool-calculator"], faults: "injected" as const }
 const recall = { tasks: ["recall"], recall: { targetTokens: 1024, needles: 1 } }
 
-// Of thousands it solves 99, 91 and 97 in a hundred; a kernel or a codec that is wrong leaves next to nothing.
+// Of its report's sets it solves 99, 91 and 97 in a hundred; a kernel or a codec that is wrong leaves next to nothing.
 test.each([
   ["word problems", "keep", words, 60, 54],
   ["word problems", "auto", words, 60, 54],

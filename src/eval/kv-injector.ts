@@ -81,8 +81,11 @@ export class KvInjector {
 
   /** Keeps the loaded text this way. */
   keep({ tier, recode }: KvWay): void {
-    if (tier === this.#kept && !recode) return
-    this.#kept = tier
+    if (!recode) {
+      // What is there in 16 bits stays so beside codes.
+      if (tier === 0 || tier === this.#kept) return
+      this.#kept = tier
+    }
     const behind = this.#numBehind
     const others = this.#changes.flatMap((changes) => [...changes].filter(([page]) => page < behind))
     // The first page stays in 16 bits, as in the engine.
@@ -159,10 +162,8 @@ export class KvInjector {
       return recode && page > 0 && page < behind ? this.#half + place : place
     })
     const { selectiveFrom = Infinity } = this.#options
-    const selective = attention === "selective" && {
-      selectiveFrom: Math.max(selectiveFrom, contextTokens - 1),
-    }
-    return this.#step(ids, at, pages, { contextTokens, logits: "last", tier, ...selective })
+    const chooses = attention === "selective" ? Math.max(selectiveFrom, contextTokens - 1) : undefined
+    return this.#step(ids, at, pages, { contextTokens, logits: "last", tier, selectiveFrom: chooses })
   }
 
   async #step(
