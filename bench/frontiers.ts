@@ -3,14 +3,14 @@
 //
 //   npm run build && npx tsx bench/frontiers.ts model.a3b --depths 0,4096,16384,32768 --rounds 3
 
-import { execFile } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
-import { parseArgs, promisify } from "node:util"
+import { parseArgs } from "node:util"
 import type { PrefillMode } from "../src/backend/backend.ts"
 import type { BenchResult } from "../src/cli/bench-report.ts"
 import { lineDrawing } from "../src/util/charts.ts"
 import type { Line } from "../src/util/charts.ts"
+import { bench } from "./a3b.ts"
 import { appendRow, machineName, today } from "./results.ts"
 
 const { values, positionals } = parseArgs({
@@ -29,15 +29,10 @@ if (!model) {
   process.exit(2)
 }
 
-async function measured(mode: PrefillMode, decode: string): Promise<BenchResult> {
+function measured(mode: PrefillMode, decode: string): Promise<BenchResult> {
   const { depths, prefill, rounds } = values
   const lengths = ["--depth", depths, "--prefill", prefill, "--decode", decode, "--rounds", rounds]
-  const args = ["bench", model, "--json", "--prefill-mode", mode, ...lengths]
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    join(import.meta.dirname, "../dist/cli/main.js"),
-    ...args,
-  ])
-  return JSON.parse(stdout) as BenchResult // its own command's
+  return bench(model, "--prefill-mode", mode, ...lengths)
 }
 
 const exact = await measured("exact", values.decode)

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util"
 import { Random } from "../src/distill/world/random.ts"
 import { problems, wordTasks } from "../src/distill/world/world.ts"
 import { appendRow, machineName, median, today } from "./results.ts"
-import { processesOf, startServer } from "./server-process.ts"
+import { processesOf, startServer } from "./a3b.ts"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -12,6 +12,7 @@ import { readFileSync } from "node:fs"
 import { availableParallelism, loadavg } from "node:os"
 import { join } from "node:path"
 import { parseArgs, promisify } from "node:util"
+import { bench } from "./a3b.ts"
 import { appendRow, machineName, median, today } from "./results.ts"
 
 const { values, positionals } = parseArgs({
@@ -52,28 +53,16 @@ interface OurTurn extends Turn {
 async function ours(): Promise<OurTurn> {
   await run("sh", ["-c", values.between])
   const { prefill, decode, threads } = values
-  const args = [
-    "bench",
-    packed,
-    "--json",
-    "--prefill",
-    prefill,
-    "--decode",
-    decode,
-    "--depth",
-    "0",
-    "--threads",
-    threads,
-  ]
-  const { stdout } = await run(process.execPath, [join(root, "dist/cli/main.js"), ...args])
-  const result = JSON.parse(stdout)
+  const result = await bench(
+    ...[packed, "--prefill", prefill, "--decode", decode, "--depth", "0", "--threads", threads],
+  )
   return {
     prefill: result.prefill[0].tokensPerSecond,
     decode: result.decode[0].tokensPerSecond,
     loadMs: result.loadMs,
     rssBytes: result.rssBytes,
     isa: result.isa,
-    bandwidthGBs: result.readBandwidthGBs,
+    bandwidthGBs: result.readBandwidthGBs ?? NaN, // only the cpu measures it
     weightBytes: result.weightBytesPerToken,
   }
 }

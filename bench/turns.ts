@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { appendRow, machineName, median, today } from "./results.ts"
-import { processesOf, startServer } from "./server-process.ts"
+import { processesOf, startServer } from "./a3b.ts"
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -101,7 +101,9 @@ function drain(
       }
     })
     worker.on("error", reject)
-    signal?.addEventListener("abort", () => reject(cancelled()), { once: true })
+    const cancel = () => reject(cancelled())
+    signal?.addEventListener("abort", cancel)
+    worker.on("exit", () => signal?.removeEventListener("abort", cancel))
     next()
   })
 }

@@ -17,9 +17,10 @@ import { calculatorProblem } from "./tools/calculator.ts"
 import { lookupProblem } from "./tools/lookup.ts"
 import { noToolProblem } from "./tools/no-tool.ts"
 import { shopProblem } from "./tools/shop.ts"
+import { toolChoiceProblem } from "./tools/tool-choice.ts"
 
 export interface ProblemOptions {
-  /** Some of `taskNames`; all of them without. */
+  /** Some of `taskNames`; all but the extra ones without. */
   readonly tasks?: readonly string[]
   readonly split: Split
   readonly seed: number
@@ -34,6 +35,8 @@ type Draw = (random: Random, language: Language, options: ProblemOptions) => Pro
 interface Task {
   readonly name: string
   readonly weight: number
+  /** Drawn only where it is named: what was learned from the others alone stays what it is. */
+  readonly isExtra?: boolean
   readonly draw: Draw
 }
 
@@ -94,6 +97,19 @@ const tasks: readonly Task[] = [
     weight: 10,
     draw: (random, language, { split }) => weighted(random, dialogues).draw(random, split, language),
   },
+  {
+    name: "tool-choice",
+    weight: 6,
+    isExtra: true,
+    draw: (random, language, { split }) => toolChoiceProblem(random, split, language),
+  },
+  {
+    name: "recall-many",
+    weight: 6,
+    isExtra: true,
+    draw: (random, language, { split, recall }) =>
+      recallProblem(random, split, language, { needles: random.between(2, 8), mostOthers: 8, ...recall }),
+  },
 ]
 
 export const taskNames: readonly string[] = tasks.map(({ name }) => name)
@@ -103,7 +119,7 @@ export const toolTasks: readonly string[] = taskNames.filter((name) => name.star
 export function* problems(options: ProblemOptions): Generator<Problem, never> {
   for (const name of options.tasks ?? [])
     assert(taskNames.includes(name), `no task is called ${name}; there are ${taskNames.join(", ")}`)
-  const chosen = tasks.filter(({ name }) => options.tasks?.includes(name) ?? true)
+  const chosen = tasks.filter(({ name, isExtra }) => options.tasks?.includes(name) ?? !isExtra)
   const random = new Random(options.seed)
   const languages = options.languages ?? (["en", "en", "zh"] as const)
   for (;;) yield weighted(random, chosen).draw(random, random.pick(languages), options)

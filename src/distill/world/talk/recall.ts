@@ -15,6 +15,8 @@ export interface RecallOptions {
   readonly targetTokens?: number
   /** How many values are asked for. */
   readonly needles?: number
+  /** The most facts that nobody asks for. */
+  readonly mostOthers?: number
   /** Where the first of them lies, from 0 to 1; anywhere where left out. */
   readonly depth?: number
 }
@@ -50,7 +52,7 @@ export function recallProblem(
 ): Problem {
   const asked = options.needles ?? random.pick([1, 1, 2, 3, 4])
   const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next()))
-  const hidden = drawNeedles(random, split, language, asked + random.between(0, 3))
+  const hidden = drawNeedles(random, split, language, asked + random.between(0, options.mostOthers ?? 3))
   const wanted = random.sample(hidden, asked)
   // The first one asked for goes in last: nothing moves it then.
   const ordered = options.depth === undefined ? hidden : [...hidden.filter((x) => x !== wanted[0]), wanted[0]]

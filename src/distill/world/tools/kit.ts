@@ -19,10 +19,13 @@ export interface Purpose {
   readonly verbs: readonly string[]
   readonly nouns: readonly string[]
   readonly arguments: readonly Argument[]
+  /** What it is about, in a word or two that no description need have. */
+  readonly subject: Readonly<Record<Language, string>>
   readonly descriptions: Readonly<Record<Language, readonly string[]>>
 }
 
 export interface NamedTool {
+  readonly name: string
   readonly tool: Tool
   /** What decided that this name may be used. */
   readonly content: string
@@ -69,6 +72,7 @@ export function nameTool(
   const order = random.shuffle([...named.keys()])
   const properties = Object.fromEntries(order.map((i) => [named[i], { type: purpose.arguments[i].type }]))
   return {
+    name,
     content: contentOf(pair),
     tool: {
       type: "function",

@@ -12,7 +12,8 @@ import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
 import type { NamedTool, Result } from "./kit.ts"
-import { contentOf, drawKeys, find, subjects, topics } from "./topics.ts"
+import { purposes } from "./purposes.ts"
+import { contentOf, drawKeys, find, topics } from "./topics.ts"
 import type { Found, Topic } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
 
@@ -64,7 +65,7 @@ function stagesOf(
     language,
     found.map(({ key }) => key),
   )
-  const what = subjects[language][topic]
+  const what = purposes[topic].subject[language]
   const thought = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
   const [{ key, result }] = found
   const make = (given: Result) => tool.call([key], given)

@@ -11,6 +11,7 @@ export const purposes = {
   getOrder: {
     verbs: words("get find query lookup fetch read load show"),
     nouns: words("order purchase sale"),
+    subject: { en: "orders", zh: "订单" },
     arguments: [orderId],
     descriptions: {
       en: ["Get an order.", "Look up an order by its id.", "Find an order.", "Read an order's data."],
@@ -20,6 +21,7 @@ export const purposes = {
   checkStock: {
     verbs: words("check get query count find read show"),
     nouns: words("stock inventory supply warehouse"),
+    subject: { en: "stock", zh: "库存" },
     arguments: [text("sku item_id code product article part")],
     descriptions: {
       en: ["Check the stock of an item.", "How many of an item are in stock.", "Get the stock by SKU."],
@@ -29,6 +31,7 @@ export const purposes = {
   createLabel: {
     verbs: words("create make print issue new add send"),
     nouns: words("label return_label return_slip shipping_label"),
+    subject: { en: "return labels", zh: "退货标签" },
     arguments: [orderId],
     descriptions: {
       en: [
@@ -42,6 +45,7 @@ export const purposes = {
   handOff: {
     verbs: words("call transfer_to ask escalate_to hand_off_to page contact"),
     nouns: words("human agent support staff colleague"),
+    subject: { en: "a human", zh: "转人工" },
     arguments: [text("reason why about note topic")],
     descriptions: {
       en: ["Hand off to a human.", "Pass the case on to a person.", "Escalate when tools fail."],
@@ -51,6 +55,7 @@ export const purposes = {
   getWeather: {
     verbs: words("get query check fetch show read lookup"),
     nouns: words("weather forecast temperature climate"),
+    subject: { en: "weather", zh: "天气" },
     arguments: [text("city place location town where")],
     descriptions: {
       en: ["Get the weather of a city.", "Current weather.", "Weather by place."],
@@ -60,6 +65,7 @@ export const purposes = {
   findContact: {
     verbs: words("find get search lookup query fetch"),
     nouns: words("contact phone person number address_book"),
+    subject: { en: "phone number", zh: "电话" },
     arguments: [text("name person who contact full_name")],
     descriptions: {
       en: ["Find a contact's phone number.", "Look up a person's phone.", "Phone number by name."],
@@ -69,6 +75,7 @@ export const purposes = {
   readCalendar: {
     verbs: words("read get list show check query"),
     nouns: words("calendar events agenda schedule meetings"),
+    subject: { en: "calendar", zh: "日程" },
     arguments: [text("day date when weekday on")],
     descriptions: {
       en: ["Read the calendar of a day.", "List a day's events.", "What is planned on a day."],
@@ -78,6 +85,7 @@ export const purposes = {
   calculate: {
     verbs: words("calculate compute evaluate run do solve"),
     nouns: words("expression formula math sum calculation"),
+    subject: { en: "sums", zh: "计算" },
     arguments: [text("expression formula input text expr")],
     descriptions: {
       en: ["Calculate an expression.", "Evaluate a formula.", "A calculator."],
@@ -87,6 +95,7 @@ export const purposes = {
   convert: {
     verbs: words("convert exchange change translate"),
     nouns: words("money currency amount price"),
+    subject: { en: "currencies", zh: "货币" },
     arguments: [number("amount value sum"), text("currency to target unit")],
     descriptions: {
       en: ["Convert an amount to a currency.", "Exchange money.", "Currency conversion."],

@@ -45,12 +45,6 @@ const questions = {
   },
 }
 
-/** What each topic is about, as a thought says it. */
-export const subjects: Readonly<Record<Language, Readonly<Record<Topic, string>>>> = {
-  en: { getWeather: "weather", findContact: "phone number", readCalendar: "calendar" },
-  zh: { getWeather: "天气", findContact: "电话", readCalendar: "日程" },
-}
-
 const months = {
   en: ["January", "March", "April", "May", "June", "July", "August", "October", "November", "December"],
   zh: ["1月", "3月", "5月", "7月", "8月", "10月", "12月"],

@@ -1,8 +1,18 @@
-// `a3b serve` as benches run it: a process of its own on a free port.
+// `a3b` as benches run it: compiled, in a process of its own.
 
-import { spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { promisify } from "node:util"
+import type { BenchResult } from "../src/cli/bench-report.ts"
+
+const main = join(import.meta.dirname, "../dist/cli/main.js")
+
+/** What `a3b bench` measures; `args` follow its name. */
+export async function bench(...args: readonly string[]): Promise<BenchResult> {
+  const { stdout } = await promisify(execFile)(process.execPath, [main, "bench", ...args, "--json"])
+  return JSON.parse(stdout) as BenchResult // its own command's
+}
 
 export interface ServerProcess {
   url: string
@@ -11,9 +21,8 @@ export interface ServerProcess {
   stop: () => Promise<number | null>
 }
 
-/** `args` follow `a3b serve`. The compiled code runs. */
+/** On a free port; `args` follow `a3b serve`. */
 export function startServer(args: readonly string[]): Promise<ServerProcess> {
-  const main = join(import.meta.dirname, "../dist/cli/main.js")
   const server = spawn(process.execPath, [main, "serve", ...args, "--port", "0"], {
     stdio: ["ignore", "pipe", "inherit"],
   })
