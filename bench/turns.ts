@@ -115,8 +115,8 @@ const tokensBefore = 16
 /** Milliseconds between the tokens of a reply, while the server reads a long prompt for so many seconds. */
 async function gapsBeside(seed: number, seconds: number): Promise<number[]> {
   const abort = new AbortController()
-  // Random weights would say broken characters, which are held back; so each token is seen as it comes.
-  const plain = { max_tokens: 4096, structured_outputs: { regex: "[a-z ]*" } }
+  // Broken characters, which random weights would say, and spaces at the end are held back: each token is to be seen.
+  const plain = { max_tokens: 4096, structured_outputs: { regex: "[a-z]*" } }
   const reply = await post([{ role: "user", content: `Count from ${seed} on.` }], abort.signal, plain)
   if (!reply.body) throw new Error(`${reply.status}: no body`)
   const gaps: number[] = []

@@ -178,10 +178,9 @@ export class Engine {
       this.#rows.record(logits, this.#scheduler.running)
       const start = performance.now()
       const { signal } = this.#abort
-      const computed = this.#model.backend
-        .submit(signal)
-        .then(() => this.#scheduler.took(performance.now() - start))
-      await Promise.all([computed, prepareMasks(this.#scheduler.running, computed, signal)])
+      const masks = prepareMasks(this.#scheduler.running, signal)
+      await Promise.all([this.#model.backend.submit(signal), masks])
+      this.#scheduler.took(performance.now() - start)
       this.#sample() // logits -> ids
     } catch (error) {
       this.#interrupted(error)

@@ -6,28 +6,18 @@ import { numLogitRows } from "./batch.ts"
 import { asError } from "./failures.ts"
 import type { Sequence } from "./sequence.ts"
 
-/** So long a finished step waits for masks: many times what one takes, and no pause that a reader sees. */
+/** So long a step waits for masks: many times what one takes, and no pause that a reader sees. */
 const patienceMs = 20
 
-/** A long step waits longer: its token would have to be computed again. */
-const patienceOfStep = 0.25
-
-/** A mask that cannot be made ends its own sequence only. `computed` is the step that the masks are for. */
-export async function prepareMasks(
-  sequences: readonly Sequence[],
-  computed: Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
-  const start = performance.now()
+/** A mask that cannot be made ends its own sequence only. */
+export async function prepareMasks(sequences: readonly Sequence[], signal: AbortSignal): Promise<void> {
   const pending = sequences.flatMap((sequence) => {
     const prepared = numLogitRows(sequence) > 0 ? sequence.constrained?.prepare() : undefined
     const told = prepared?.catch((error: unknown) => sequence.fail(asError(error)))
     return told && !sequence.canDraw ? [told] : []
   })
   if (pending.length === 0) return
-  await computed
-  const patience = Math.max(patienceMs, patienceOfStep * (performance.now() - start))
-  await within(patience, Promise.all(pending))
+  await within(patienceMs, Promise.all(pending))
   if (!sequences.some(goesOn)) await untilAborted(signal, Promise.race(pending))
 }
 
