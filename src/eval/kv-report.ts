@@ -112,7 +112,7 @@ export function fidelityHtml(model: string, fidelity: Fidelity): string {
     `<p>Beyond the last ${fidelity.window} tokens, and the first page, which stay in 16 bits.</p>`,
     ...[...howInjected(fidelity), ...howChosen(fidelity)].map((text) => `<p>${text}</p>`),
     ...fidelityTables(fidelity).map(tableHtml),
-    titled("Median KL by position", lineChart(lines, { x: "position", y: "KL in nats" })),
+    titled("Median KL by position", lineChart(lines, { x: "position", y: "KL in nats", scale: "log" })),
     ...fidelity.tiers.flatMap(({ tier, answers }) =>
       kinds.map((kind) =>
         titled(

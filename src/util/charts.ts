@@ -21,7 +21,12 @@ export interface Interval {
 export interface Axes {
   readonly x: string
   readonly y: string
+  /** By tenfold steps, where values span several; linear without. */
+  readonly scale?: "log"
 }
+
+/** Of lines; more lines begin again with the first. */
+export const numColours = 8
 
 const width = 720
 const height = 260
@@ -36,15 +41,16 @@ export function lineChart(lines: readonly Line[], axes: Axes): string {
 
 /** Without the legend: one element, which also stands within another drawing. */
 export function lineDrawing(lines: readonly Line[], axes: Axes): string {
-  const points = lines.flatMap((line) => line.points).filter(([, y]) => Number.isFinite(y))
+  const isShown = (y: number) => Number.isFinite(y) && (axes.scale !== "log" || y > 0)
+  const points = lines.flatMap((line) => line.points).filter(([, y]) => isShown(y))
   if (points.length === 0) return ""
   const xMost = points.reduce((most, [x]) => Math.max(most, x), 0) || 1
-  const yMost = points.reduce((most, [, y]) => Math.max(most, y), 0) || 1
+  const { share, marks } = axes.scale === "log" ? logScale(points) : linearScale(points)
   const plotWidth = width - margin.left - margin.right
   const plotHeight = height - margin.top - margin.bottom
   const xAt = (x: number) => margin.left + (plotWidth * x) / xMost
-  const yAt = (y: number) => margin.top + plotHeight * (1 - y / yMost)
-  const grid = ticks(yMost).map((y) => {
+  const yAt = (y: number) => margin.top + plotHeight * (1 - share(y))
+  const grid = marks.map((y) => {
     const at = yAt(y).toFixed(1)
     const rule = `<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${at}" y2="${at}"/>`
     return `${rule}<text x="${margin.left - 6}" y="${at}" dy="4" text-anchor="end">${short(y)}</text>`
@@ -53,14 +59,38 @@ export function lineDrawing(lines: readonly Line[], axes: Axes): string {
     (x) => `<text x="${xAt(x).toFixed(1)}" y="${height - 18}" text-anchor="middle">${short(x)}</text>`,
   )
   const drawn = lines.map(({ points }, i) => {
-    const path = thinned(points).map(([x, y]) => `${xAt(x).toFixed(1)},${yAt(y).toFixed(1)}`)
-    return `<polyline class="s${i % 6}" points="${path.join(" ")}"/>`
+    const path = thinned(points.filter(([, y]) => isShown(y))).map(
+      ([x, y]) => `${xAt(x).toFixed(1)},${yAt(y).toFixed(1)}`,
+    )
+    return `<polyline class="s${i % numColours}" points="${path.join(" ")}"/>`
   })
   const names = [
     `<text x="${width / 2}" y="${height - 3}" text-anchor="middle">${escapeText(axes.x)}</text>`,
     `<text x="12" y="${height / 2}" text-anchor="middle" transform="rotate(-90 12 ${height / 2})">${escapeText(axes.y)}</text>`,
   ]
   return svg(height, [...grid, ...below, ...drawn, ...names])
+}
+
+interface Scale {
+  /** How far up a value stands, from 0 to 1. */
+  share(y: number): number
+  readonly marks: readonly number[]
+}
+
+function linearScale(points: Line["points"]): Scale {
+  const most = points.reduce((largest, [, y]) => Math.max(largest, y), 0) || 1
+  return { share: (y) => y / most, marks: ticks(most) }
+}
+
+/** From the power of ten below the smallest value to that above the largest one. */
+function logScale(points: Line["points"]): Scale {
+  const logs = points.map(([, y]) => Math.log10(y))
+  const least = Math.floor(logs.reduce((a, b) => Math.min(a, b)))
+  const most = Math.max(least + 1, Math.ceil(logs.reduce((a, b) => Math.max(a, b))))
+  return {
+    share: (y) => (Math.log10(y) - least) / (most - least),
+    marks: Array.from({ length: most - least + 1 }, (_, i) => 10 ** (least + i)),
+  }
 }
 
 /** Shares from 0 to 1 with what is known of them. */
@@ -96,19 +126,21 @@ export interface HeatMap {
 
 export function heatMap({ rows, title, most: least }: HeatMap): string {
   const columns = Math.max(...rows.map(({ cells }) => cells.length))
-  const [left, cell] = [84, Math.min(48, (width - 84) / columns)]
+  const left = 84
+  const wide = Math.min(48, (width - left) / columns)
+  const tall = Math.max(16, wide) // a row's name needs as much
   const most = Math.max(least, ...rows.flatMap(({ cells }) => cells))
   const parts = rows.flatMap(({ name, cells }, row) => [
-    `<text x="${left - 8}" y="${row * cell + cell / 2}" dy="4" text-anchor="end">${escapeText(name)}</text>`,
+    `<text x="${left - 8}" y="${row * tall + tall / 2}" dy="4" text-anchor="end">${escapeText(name)}</text>`,
     ...cells.map((value, column) => {
-      const place = `x="${(left + column * cell).toFixed(1)}" y="${(row * cell).toFixed(1)}"`
-      const size = `width="${(cell - 1).toFixed(1)}" height="${(cell - 1).toFixed(1)}"`
+      const place = `x="${(left + column * wide).toFixed(1)}" y="${(row * tall).toFixed(1)}"`
+      const size = `width="${(wide - 1).toFixed(1)}" height="${(tall - 1).toFixed(1)}"`
       const opacity = (0.05 + (0.95 * value) / most).toFixed(3)
       const told = `<title>${escapeText(title(row, column))}</title>`
       return `<rect class="f0" ${place} ${size} opacity="${opacity}">${told}</rect>`
     }),
   ])
-  return svg(rows.length * cell, parts)
+  return svg(rows.length * tall, parts)
 }
 
 export function escapeText(text: string): string {
@@ -120,7 +152,7 @@ function svg(tall: number, parts: readonly string[]): string {
 }
 
 function legend(names: readonly string[]): string {
-  const keys = names.map((name, i) => `<span><i class="k${i % 6}"></i>${escapeText(name)}</span>`)
+  const keys = names.map((name, i) => `<span><i class="k${i % numColours}"></i>${escapeText(name)}</span>`)
   return `<p class="legend">${keys.join(" ")}</p>`
 }
 

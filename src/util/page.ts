@@ -1,6 +1,6 @@
 // Tables and charts in, one HTML page out that needs nothing else, or the tables as plain text.
 
-import { escapeText } from "./charts.ts"
+import { escapeText, numColours } from "./charts.ts"
 
 export interface Table {
   readonly title: string
@@ -42,9 +42,11 @@ export function htmlPage(title: string, sections: readonly string[]): string {
 
 const style = `
 :root { --ink: #1c2430; --dim: #67707d; --paper: #fff; --rule: #d9dee5;
-  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #b4234b; --c4: #7c3aed; --c5: #0e7490 }
+  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #b4234b; --c4: #7c3aed; --c5: #0e7490;
+  --c6: #57534e; --c7: #84cc16 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --dim: #98a2b0; --paper: #12161c; --rule: #2c343f;
-  --c0: #7aa2ff; --c1: #f5b04d; --c2: #4ecb9b; --c3: #f2799b; --c4: #b79bff; --c5: #5cc6dd } }
+  --c0: #7aa2ff; --c1: #f5b04d; --c2: #4ecb9b; --c3: #f2799b; --c4: #b79bff; --c5: #5cc6dd;
+  --c6: #b5b0aa; --c7: #bef264 } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
@@ -53,5 +55,5 @@ svg { width: 100%; height: auto } svg text { font-size: 12px; fill: var(--dim) }
 .grid { stroke: var(--rule) } polyline { fill: none; stroke-width: 1.5 } line { stroke-width: 2 } .grid { stroke-width: 1 }
 pre { overflow-x: auto; border: 1px solid var(--rule); padding: 0.8rem }
 .legend { color: var(--dim) } .legend span { margin-right: 1.2rem } .legend i { display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.4em }
-${[0, 1, 2, 3, 4, 5].map((i) => `.s${i} { stroke: var(--c${i}) } .f${i} { fill: var(--c${i}) } .k${i} { background: var(--c${i}) }`).join("\n")}
+${Array.from({ length: numColours }, (_, i) => `.s${i} { stroke: var(--c${i}) } .f${i} { fill: var(--c${i}) } .k${i} { background: var(--c${i}) }`).join("\n")}
 `
