@@ -83,7 +83,9 @@ const mixed = (page: number): KvTier => (page % 4) as KvTier // 0 to 3
 const firstDifference = (a: Float32Array, b: Float32Array) => a.findIndex((x, i) => !Object.is(x, b[i]))
 
 describe.each(instructionSets())("compressed pages on %s", (isa) => {
-  // A code that differed by one level in a single place would be seen: float32 sums alone are closer than this.
+  // A code that differed by one level in a single place would be seen. A weight of codes is rounded to a part in 32,767 of
+  // its page's largest, and one on the edge, by float32 here and float64 there, may fall to either side: a few of 1,400
+  // parts of 3e-5 each, of tokens whose share of the sum is small.
   test.each([32, 64, 128])("with heads of %i say what the reference's say", async (headDim) => {
     const story = storyOf(headDim, 700)
     const expected = await attended(new ReferenceBackend(), story, mixed, { last: 40 })
@@ -91,7 +93,7 @@ describe.each(instructionSets())("compressed pages on %s", (isa) => {
     const got = await attended(ops, story, mixed, { last: 40 })
     ops.free()
     const rms = Math.sqrt(expected.reduce((sum, x) => sum + x * x, 0) / expected.length)
-    expect(Math.max(...got.map((x, i) => Math.abs(x - expected[i]))) / rms).toBeLessThan(1e-5)
+    expect(Math.max(...got.map((x, i) => Math.abs(x - expected[i]))) / rms).toBeLessThan(1e-4)
   })
 
   test("have the same bits when demoted as when made so", async () => {

@@ -186,7 +186,8 @@ describe.each([
 ])("queries that choose, with heads of %i in groups of %i,", (headDim, group) => {
   const story = hotBlocks(headDim, group)
 
-  // The same choices, or a block of a thousandth of the attention would be missing; else float32 sums against float64.
+  // The same choices, or a block of a thousandth of the attention would be missing; else float32 sums against float64, and
+  // weights that are rounded to either of two whole numbers (kv.test.ts).
   test("read what the reference's read, on every instruction set and number of threads", async () => {
     const expected = await ask(new ReferenceBackend(), story)
     expect(expected.selections).toMatchObject({ scanned: asked * kvHeads, fellBack: 0 })
@@ -198,7 +199,7 @@ describe.each([
     expect(chosen / expected.selections.scanned).toBeLessThan(selection.most)
     const first = await onCpu(story)
     expect(first.selections).toEqual(expected.selections)
-    expect(distance(first.sums, expected.sums)).toBeLessThan(1e-5)
+    expect(distance(first.sums, expected.sums)).toBeLessThan(1e-4)
     for (const [i, isa] of instructionSets().entries()) {
       const { sums, selections } = await onCpu(story, {}, { isa, threads: 1 + 2 * (i % 2) })
       const different = firstDifference(sums, first.sums)
