@@ -341,12 +341,15 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
   alignas(64) float scores[kMaxGroup * kPageTokens];
   const int width = group * headDim;
   float* sums[2] = {out->sums, out->sums + width};  // plain, rotated
+  WholeQuery wholes[kMaxGroup];
+  bool known = false;
   for (int g = 0; g < group; g++) out->largest[g] = kMasked, out->total[g] = 0;
   memset(sums[0], 0, static_cast<size_t>(2) * width * 4);
   for (int start = 0; start < context; start += kPageTokens, pages++) {
     const int count = context - start < kPageTokens ? context - start : kPageTokens;
+    if (pages->tier != 0 && !known) wholeQueries<chunks>(q + width, group, wholes), known = true;
     if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, scores);
-    else codedPageScores<chunks>(q + width, group, *pages, scores);
+    else codedPageScores<chunks>(q + width, wholes, group, *pages, pages[start + kPageTokens < context ? 1 : 0], scores);
     weighScores(scores, group, headDim, count, pages->blocks, out);
     if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, sums[0]);
     else codedPageValues<chunks>(scores, group, *pages, sums[1]);

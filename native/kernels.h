@@ -86,7 +86,7 @@ struct Kernels {
   void (*prepareScan)(const float* q, int group, int headDim, ScanQueries* out);
   // Estimates of `count` pages of codes: block b of page p gets masses[p][g][b] * 2^tops[p][g] of query g's attention.
   void (*scan)(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops);
-  // A page for many rows, keys then values: as floats in panels; or, of codes, their levels. What `attendPage` reads.
+  // A page for many rows, keys then values: as floats in panels; or its codes, paired. What `attendPage` reads.
   void (*unpackPage)(const KvPage& page, int headDim, float* out);
   // One row over one more page, `count` tokens of it: the bits that `attend` gives. q is in the page's space.
   void (*attendPage)(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out);

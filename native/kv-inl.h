@@ -1,7 +1,8 @@
 // Compressed pages over the sixteen lanes of a vec_*.h: a page's keys and values to nested codes, and attention over
-// codes that are unpacked in registers only. src/backend/reference/page-codec.ts says what the codes mean and in which
+// codes, block by block and strip by strip, as products of whole numbers. src/backend/reference/page-codec.ts says what the codes mean and in which
 // order the encoder computes; planes.ts there has the layout.
 #pragma once
+#include <utility>
 #include "format.h"
 #include "kernels.h"
 
@@ -163,64 +164,146 @@ template <int chunks> inline void scaleScores(const float* q, int group, const P
   }
 }
 
-// Products of queries with 16 tokens' levels, into scores [group][kPageTokens] from token `first` on.
-template <int chunks, int bits> inline void blockProducts(const float* q, int group, const uint8_t* const* planes, int first, float* scores) {
-  constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, vectors = chunks < 4 ? 1 : chunks / 4;
-  VF waiting[16];
-  alignas(64) float sums[16];
-  int done = 0, n = 0;  // dot products that were folded, and that wait: token by token, head by head
-  for (int t = first; t < first + 16; t += tokens) {
-    VF k[vectors * 4];
-    for (int v = 0; v < vectors; v++) levelsAt<bits>(planes, t * headDim + v * 64, k + v * 4);
-    for (int s = 0; s < tokens; s++)
-      for (int g = 0; g < group; g++) {
-        VF sum = mul(load(q + g * headDim), k[s * chunks]);
-        for (int c = 1; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), k[s * chunks + c], sum);
-        waiting[n++] = sum;
-        if (n < 16) continue;
-        sumLanes16(waiting, sums);
-        for (int i = 0; i < 16; i++) scores[(done + i) % group * kPageTokens + first + (done + i) / group] = sums[i];
-        done += 16, n = 0;
+// Numbers as whole ones of 16 bits, the largest as 32767: what is lost is far below what codes of 8 bits lose, and sums
+// of their products with codes are exact, in any order.
+constexpr float kMostWhole = 32767;
+
+struct Wholes {
+  float unit;  // what one is worth
+  int32_t sum;
+};
+
+template <int n> inline Wholes wholesOf(const float* x, int16_t* out) {
+  VF most = zero();
+  for (int i = 0; i < n; i += 16) most = maxOf(abs(load(x + i)), most);
+  const float largest = maxLanes(most);
+  const bool tiny = !(largest > 1e-30f);  // the reciprocal would overflow
+  const VF inverse = set1(tiny ? 0.0f : kMostWhole / largest);
+  VI sums = zeroInt();
+  for (int i = 0; i < n; i += 16) {
+    const VI whole = toInt(mul(load(x + i), inverse));
+    sums = addInt(sums, whole);
+    storeShorts(out + i, whole);
+  }
+  alignas(64) int32_t lanes[16];
+  storeInt(lanes, sums);
+  int32_t sum = 0;
+  for (const int32_t lane : lanes) sum += lane;
+  return {tiny ? 0.0f : largest / kMostWhole, sum};
+}
+
+// Sums of whole numbers times codes become sums of numbers times levels, which lie around the codes' middle.
+template <int bits> inline VF aroundMiddle(VI products, const Wholes& wholes) {
+  const VI twice = subInt(addInt(products, products), set1Int(((1 << bits) - 1) * wholes.sum));
+  return mul(toFloat(twice), set1(wholes.unit * 0.5f));
+}
+
+// A head's query for keyProducts: word w * 16 + i has channels 32 w + i and 32 w + i + 16.
+struct WholeQuery {
+  alignas(64) int32_t pairs[kMaxHeadDim / 2];
+  Wholes wholes;
+};
+
+template <int chunks> inline void wholeQueries(const float* q, int group, WholeQuery* out) {
+  alignas(64) int16_t whole[kMaxHeadDim];
+  for (int g = 0; g < group; g++) {
+    out[g].wholes = wholesOf<chunks * 16>(q + g * chunks * 16, whole);
+    for (int w = 0; w < chunks / 2; w++)
+      for (int i = 0; i < 16; i++) {
+        const auto low = static_cast<uint16_t>(whole[w * 32 + i]), high = static_cast<uint16_t>(whole[w * 32 + i + 16]);
+        out[g].pairs[w * 16 + i] = static_cast<int32_t>(low | static_cast<uint32_t>(high) << 16);
       }
   }
 }
 
-// Scores of one page, [group][kPageTokens], for rotated queries.
-template <int chunks, int bits> void codedScores(const float* q, int group, const PartPlace& keys, int blocks, float* scores) {
-  for (int b = 0; b < kPageBlocks; b++)
-    if (blocks >> b & 1) blockProducts<chunks, bits>(q, group, keys.planes, b * 16, scores);
+// Four planes of 32 channels' bits as four vectors: nibble m of vector r is channel 4 m + r.
+inline void nibblesOf(const VB* planes, int stride, VI* out) {
+  const Pairs upper = pairsOf(planes[0], planes[stride]), lower = pairsOf(planes[2 * stride], planes[3 * stride]);
+  constexpr int low = 0x33333333, high = static_cast<int>(0xcccccccc);
+  auto join = [&](VB u, VB l, VI* to) {
+    to[0] = orInt(upBy<2>(andInt(asInts(u), low)), andInt(asInts(l), low));
+    to[2] = orInt(andInt(asInts(u), high), downBy<2>(andInt(asInts(l), high)));
+  };
+  join(upper.even, lower.even, out);
+  join(upper.odd, lower.odd, out + 1);
+}
+
+// The codes of a word's channels 4 m + r and 4 m + r + 16.
+template <int bits, int r, int m> inline VI pairedCodes(const VI* nibbles, VB lowest) {
+  constexpr int both = 0xf000f;
+  const VI first = andInt(downBy<4 * m>(nibbles[r]), both);
+  if constexpr (bits == 4) return first;
+  if constexpr (bits == 5) return orInt(upBy<1>(first), andInt(downBy<4 * m + r>(asInts(lowest)), 0x10001));
+  if constexpr (bits == 8) return orInt(upBy<4>(first), andInt(downBy<4 * m>(nibbles[4 + r]), both));
+}
+
+// Keys' codes of 16 tokens, a token a lane: words * 16 vectors, in the order of a WholeQuery.
+template <int chunks> constexpr int kBlockWords = chunks / 2 * 256;
+
+template <int words, int bits> inline void keyCodes(const uint8_t* const* planes, int first, int32_t* out) {
+  VB columns[bits * words];
+  for (int i = 0; i < bits; i++) loadColumns<words>(planes[i] + first * words * 4, columns + i * words);
+  for (int w = 0; w < words; w++, out += 256) {
+    VI nibbles[8];
+    nibblesOf(columns + w, words, nibbles);
+    if constexpr (bits == 8) nibblesOf(columns + 4 * words + w, words, nibbles + 4);
+    const VB lowest = columns[(bits - 1) * words + w];
+    auto four = [&]<int r>() {
+      storeInt(out + r * 16, pairedCodes<bits, r, 0>(nibbles, lowest));
+      storeInt(out + (4 + r) * 16, pairedCodes<bits, r, 1>(nibbles, lowest));
+      storeInt(out + (8 + r) * 16, pairedCodes<bits, r, 2>(nibbles, lowest));
+      storeInt(out + (12 + r) * 16, pairedCodes<bits, r, 3>(nibbles, lowest));
+    };
+    four.template operator()<0>(), four.template operator()<1>(), four.template operator()<2>(), four.template operator()<3>();
+  }
+}
+
+// Products of `heads` queries with 16 tokens' levels, into scores [heads][kPageTokens].
+template <int words, int bits, int heads> inline void keyProducts(const WholeQuery* q, const int32_t* codes, float* scores) {
+  VI sums[heads];
+  for (int g = 0; g < heads; g++) sums[g] = zeroInt();
+  for (int i = 0; i < words * 16; i++) {
+    const VI pair = loadInt(codes + i * 16);
+#pragma GCC unroll 8
+    for (int g = 0; g < heads; g++) sums[g] = dotPairs(sums[g], pair, set1Int(q[g].pairs[i]));
+  }
+  for (int g = 0; g < heads; g++) store(scores + g * kPageTokens, aroundMiddle<bits>(sums[g], q[g].wholes));
+}
+
+template <int words, int bits> inline void blockProducts(const WholeQuery* q, int group, const int32_t* codes, float* scores) {
+  int g = 0;
+  for (; g + kBlockHeads <= group; g += kBlockHeads) keyProducts<words, bits, kBlockHeads>(q + g, codes, scores + g * kPageTokens);
+  for (; g < group; g++) keyProducts<words, bits, 1>(q + g, codes, scores + g * kPageTokens);
+}
+
+// What every tier has of a page.
+constexpr int nestedBytes(int headDim) { return 2 * 2 * headDim + 6 * kPageTokens + 7 * kPageTokens * headDim / 8; }
+
+// Scores of one page, [group][kPageTokens], for rotated queries. Meanwhile the next page is fetched: it lies elsewhere,
+// where the processor does not look by itself.
+template <int chunks, int bits> void codedScores(const float* q, const WholeQuery* wholes, int group, const PartPlace& keys, int blocks, const uint8_t* next, float* scores) {
+  alignas(64) int32_t codes[kBlockWords<chunks>];
+  constexpr int each = nestedBytes(chunks * 16) / kPageBlocks;
+  for (int b = 0; b < kPageBlocks; b++) {
+    for (int i = 0; i < each; i += 64) prefetchFar(next + b * each + i);
+    if (!(blocks >> b & 1)) continue;
+    keyCodes<chunks / 2, bits>(keys.planes, b * 16, codes);
+    blockProducts<chunks / 2, bits>(wholes, group, codes, scores + b * 16);
+  }
   scaleScores<chunks>(q, group, keys, bits, blocks, scores);
 }
 
-// out += probabilities of one page times its levels, for `heads` heads; w as scaleWeights makes it.
-template <int chunks, int bits, int heads> void codedHeads(const float* w, const PartPlace& values, int blocks, float* out) {
-  constexpr int headDim = chunks * 16, tokens = chunks < 4 ? 4 / chunks : 1, width = chunks < 4 ? chunks : 4;
-  for (int v = 0; v * 64 < headDim; v++) {
-    VF acc[heads * width];
-    for (int g = 0; g < heads; g++)
-      for (int c = 0; c < width; c++) acc[g * width + c] = load(out + g * headDim + v * 64 + c * 16);
-    for (int t = 0; t < kPageTokens; t += tokens) {
-      if (!(blocks >> t / 16 & 1)) continue;
-      VF x[4];
-      levelsAt<bits>(values.planes, t * headDim + v * 64, x);
-      for (int i = 0; i < 4; i++) {
-        const int half = (v * 4 + i % width) * 2 / chunks, token = t + i / width;
-        for (int g = 0; g < heads; g++) {
-          VF& sum = acc[g * width + i % width];
-          sum = fma(set1(w[(g * 2 + half) * kPageTokens + token]), x[i], sum);
-        }
-      }
-    }
-    for (int g = 0; g < heads; g++)
-      for (int c = 0; c < width; c++) store(out + g * headDim + v * 64 + c * 16, acc[g * width + c]);
-  }
-}
+// A head's weights for valueProducts, of either half of the channels: words of two tokens each.
+struct WholeWeights {
+  alignas(64) int16_t tokens[2][kPageTokens];
+  Wholes wholes[2];
+};
 
-// out += probabilities [group][kPageTokens] times the values' mean; w [group][2][kPageTokens]: probabilities times the
-// steps of the two halves of the channels.
-template <int chunks> inline void scaleWeights(const float* p, int group, const PartPlace& values, int bits, float* w, float* out) {
+// out += probabilities [group][kPageTokens] times the values' mean; weights: probabilities times the steps of the two
+// halves of the channels. Values of 32 channels lie two tokens in a vector, so that a word has tokens t and t + 2 there.
+template <int chunks> inline void wholeWeights(const float* p, int group, const PartPlace& values, int bits, WholeWeights* weights, float* out) {
   constexpr int headDim = chunks * 16;
-  alignas(64) float scales[2][kPageTokens];
+  alignas(64) float scales[2][kPageTokens], w[2][kPageTokens];
   for (int t = 0; t < kPageTokens; t++)
     for (int half = 0; half < 2; half++) scales[half][t] = halfToFloat(values.scales[t * 2 + half]) * static_cast<float>(1 << (8 - bits));
   for (int g = 0; g < group; g++) {
@@ -228,30 +311,86 @@ template <int chunks> inline void scaleWeights(const float* p, int group, const 
     for (int t = 0; t < kPageTokens; t += 16) {
       const VF weight = load(p + g * kPageTokens + t);
       sum = add(sum, weight);
-      for (int half = 0; half < 2; half++) store(w + (g * 2 + half) * kPageTokens + t, mul(weight, load(scales[half] + t)));
+      for (int half = 0; half < 2; half++) store(w[half] + t, mul(weight, load(scales[half] + t)));
     }
     const VF total = set1(sumLanes(sum));
     for (int c = 0; c < chunks; c++) {
       float* o = out + g * headDim + c * 16;
       store(o, fma(total, loadHalf(values.mean + c * 16), load(o)));
     }
+    for (int half = 0; half < 2; half++) {
+      int16_t* tokens = weights[g].tokens[half];
+      weights[g].wholes[half] = wholesOf<kPageTokens>(w[half], tokens);
+      for (int t = 1; chunks == 2 && t < kPageTokens; t += 4) std::swap(tokens[t], tokens[t + 1]);
+    }
   }
 }
 
-template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
-  constexpr int headDim = chunks * 16;
-  alignas(64) float w[kMaxGroup * 2 * kPageTokens];
-  scaleWeights<chunks>(p, group, values, bits, w, out);
-  int g = 0;
-  for (; g + 4 <= group; g += 4) codedHeads<chunks, bits, 4>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);
-  for (; g < group; g++) codedHeads<chunks, bits, 1>(w + g * 2 * kPageTokens, values, blocks, out + g * headDim);
+// How the vectors of a page's values are taken: strips of 64 channels or less, of which `vectors` hold two tokens.
+template <int chunks> constexpr int kStripVectors = chunks < 4 ? chunks : 4;
+template <int chunks> constexpr int kStripWords = kPageTokens / 2 * kStripVectors<chunks> * 16;
+
+// Values' codes of one strip, [pairs of tokens][vectors].
+template <int chunks, int bits> inline void valueCodes(const uint8_t* const* planes, int strip, int blocks, int32_t* out) {
+  constexpr int headDim = chunks * 16, step = chunks < 4 ? 4 : 2;  // tokens of four vectors
+  for (int t = 0; t < kPageTokens; t += step, out += 64) {
+    if (!(blocks >> t / 16 & 1)) continue;
+    const int at = (t * headDim + strip * 64) / 8, next = step / 2 * headDim / 8;
+    VI pairs[4];
+    zipBytes(codesAt<bits>(planes, at), codesAt<bits>(planes, at + next), pairs);
+    for (int i = 0; i < 4; i++) storeInt(out + i * 16, pairs[i]);
+  }
 }
 
-template <int chunks> void codedPageScores(const float* q, int group, const KvPage& page, float* scores) {
+// out, a strip of `heads` heads, += weights times levels.
+template <int chunks, int bits, int heads> inline void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, int blocks, float* out) {
+  constexpr int vectors = kStripVectors<chunks>;
+  auto half = [&](int i) { return (strip * 4 + i) * 2 / chunks; };
+  VI sums[heads * vectors];
+  for (int i = 0; i < heads * vectors; i++) sums[i] = zeroInt();
+  for (int b = 0; b < kPageBlocks; b++) {
+    if (!(blocks >> b & 1)) continue;
+    for (int pair = b * 8; pair < b * 8 + 8; pair++) {
+      VI code[vectors];
+      for (int i = 0; i < vectors; i++) code[i] = loadInt(codes + (pair * vectors + i) * 16);
+#pragma GCC unroll 16
+      for (int i = 0; i < heads * vectors; i++) {
+        int32_t word;
+        __builtin_memcpy(&word, w[i / vectors].tokens[half(i % vectors)] + pair * 2, 4);
+        sums[i] = dotPairs(sums[i], code[i % vectors], set1Int(word));
+      }
+    }
+  }
+  for (int i = 0; i < heads * vectors; i++) {
+    float* to = out + i / vectors * chunks * 16 + strip * 64 + i % vectors * 16;
+    store(to, add(load(to), aroundMiddle<bits>(sums[i], w[i / vectors].wholes[half(i % vectors)])));
+  }
+}
+
+template <int chunks, int bits> inline void stripProducts(const WholeWeights* w, int group, const int32_t* codes, int strip, int blocks, float* out) {
+  constexpr int heads = kBlockHeads * kBlockVectors / 4;
+  int g = 0;
+  for (; g + heads <= group; g += heads) valueProducts<chunks, bits, heads>(w + g, codes, strip, blocks, out + g * chunks * 16);
+  for (; g < group; g++) valueProducts<chunks, bits, 1>(w + g, codes, strip, blocks, out + g * chunks * 16);
+}
+
+// out += probabilities of one page, [group][kPageTokens], times its values.
+template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
+  alignas(64) int32_t codes[kStripWords<chunks>];
+  WholeWeights weights[kMaxGroup];
+  wholeWeights<chunks>(p, group, values, bits, weights, out);
+  for (int strip = 0; strip * 4 < chunks; strip++) {
+    valueCodes<chunks, bits>(values.planes, strip, blocks, codes);
+    stripProducts<chunks, bits>(weights, group, codes, strip, blocks, out);
+  }
+}
+
+template <int chunks> void codedPageScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const KvPage& next, float* scores) {
+  const uint8_t* const after = next.tier == 0 ? page.pieces[0] : next.pieces[0];
   const PartPlace keys = keyPlace(page.pieces, chunks * 16);
-  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, group, keys, page.blocks, scores);
-  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, group, keys, page.blocks, scores);
-  return codedScores<chunks, kTierBits[3].key>(q, group, keys, page.blocks, scores);
+  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, wholes, group, keys, page.blocks, after, scores);
+  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, wholes, group, keys, page.blocks, after, scores);
+  return codedScores<chunks, kTierBits[3].key>(q, wholes, group, keys, page.blocks, after, scores);
 }
 
 template <int chunks> void codedPageValues(const float* p, int group, const KvPage& page, float* out) {

@@ -43,7 +43,7 @@ void scaleRows(const PartPlace& part, int bits, int steps, int headDim, float* r
 // ---- the arithmetic of single rows
 
 // Keys, and columns of values, in a panel; such columns have the same step.
-inline int panelWidth(int headDim) { return headDim == 32 ? 16 : 16 * kBlockVectors; }
+constexpr int panelWidth(int headDim) { return headDim == 32 ? 16 : 16 * kBlockVectors; }
 
 // [panels][headDim][width]
 inline void keyPanels(const float* rows, int headDim, int width, float* out) {
@@ -59,15 +59,35 @@ inline void valuePanels(const float* rows, int headDim, int width, float* out) {
       for (int i = 0; i < width; i += 16, out += 16) store(out, load(rows + t * headDim + column + i));
 }
 
-void unpackPage(const KvPage& page, int headDim, float* out) {
-  alignas(64) float rows[kPageTokens * kMaxHeadDim];
-  const int width = panelWidth(headDim);
-  if (page.tier == 0) plainRows(page.keys, kPageTokens, headDim, rows);
-  else levelRows(keyPlace(page.pieces, headDim), kTierBits[page.tier].key, headDim, rows);
+// Keys' codes block by block, then values' strip by strip.
+template <int chunks, int tier> void unpackCodes(const KvPage& page, int32_t* keys, int32_t* values) {
+  constexpr int headDim = chunks * 16;
+  const PartPlace keyPart = keyPlace(page.pieces, headDim), valuePart = valuePlace(page.pieces, headDim);
+  for (int b = 0; b < kPageBlocks; b++) keyCodes<chunks / 2, kTierBits[tier].key>(keyPart.planes, b * 16, keys + b * kBlockWords<chunks>);
+  for (int strip = 0; strip * 4 < chunks; strip++)
+    valueCodes<chunks, kTierBits[tier].value>(valuePart.planes, strip, kAllBlocks, values + strip * kStripWords<chunks>);
+}
+
+template <int chunks> void unpackPageChunks(const KvPage& page, float* out) {
+  constexpr int headDim = chunks * 16, width = panelWidth(headDim);
+  float* values = out + kPageTokens * headDim;
+  auto words = [](float* p) { return reinterpret_cast<int32_t*>(p); };
+  if (page.tier == 1) return unpackCodes<chunks, 1>(page, words(out), words(values));
+  if (page.tier == 2) return unpackCodes<chunks, 2>(page, words(out), words(values));
+  if (page.tier == 3) return unpackCodes<chunks, 3>(page, words(out), words(values));
+  alignas(64) float rows[kPageTokens * headDim];
+  plainRows(page.keys, kPageTokens, headDim, rows);
   keyPanels(rows, headDim, width, out);
-  if (page.tier == 0) plainRows(page.values, kPageTokens, headDim, rows);
-  else levelRows(valuePlace(page.pieces, headDim), kTierBits[page.tier].value, headDim, rows);
-  valuePanels(rows, headDim, width, out + kPageTokens * headDim);
+  plainRows(page.values, kPageTokens, headDim, rows);
+  valuePanels(rows, headDim, width, values);
+}
+
+void unpackPage(const KvPage& page, int headDim, float* out) {
+  switch (headDim) {
+    case 32: return unpackPageChunks<2>(page, out);
+    case 64: return unpackPageChunks<4>(page, out);
+    default: return unpackPageChunks<8>(page, out);
+  }
 }
 
 // Products of `heads` queries and a panel of keys: scores[head * kPageTokens + key]. A single row sums channels l, l + 16,
@@ -121,9 +141,9 @@ template <int heads, int vectors> void panelValues(const float* w, int stride, c
   for (int j = 0; j < n; j++) store(at(j), sum[j]);
 }
 
-template <int chunks> void attendPageChunks(const float* q, int group, const KvPage& page, const float* unpacked, int count, Gathered* out) {
+template <int chunks> void attendPlain(const float* q, int group, const float* unpacked, int count, Gathered* out) {
   constexpr int headDim = chunks * 16, vectors = chunks == 2 ? 1 : kBlockVectors, width = vectors * 16;
-  alignas(64) float scores[kMaxGroup * kPageTokens], scaled[kMaxGroup * 2 * kPageTokens];
+  alignas(64) float scores[kMaxGroup * kPageTokens];
   for (int t = 0; t < kPageTokens; t += width) {
     const float* panel = unpacked + t * headDim;
     int g = 0;
@@ -131,21 +151,43 @@ template <int chunks> void attendPageChunks(const float* q, int group, const KvP
       panelScores<chunks, kBlockHeads, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
     for (; g < group; g++) panelScores<chunks, 1, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
   }
-  const bool coded = page.tier != 0;
-  if (coded) scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), kTierBits[page.tier].key, kAllBlocks, scores);
   maskScores(scores, group, count);
   weighScores(scores, group, headDim, count, kAllBlocks, out);
-  float* sums = out->sums + (coded ? group * headDim : 0);
-  if (coded) scaleWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), kTierBits[page.tier].value, scaled, sums);
-  const float* weights = coded ? scaled : scores;
-  const int stride = coded ? 2 * kPageTokens : kPageTokens;
   for (int column = 0; column < headDim; column += width) {
     const float* panel = unpacked + kPageTokens * (headDim + column);
-    const float* w = weights + (coded ? column * 2 / headDim * kPageTokens : 0);
+    float* sums = out->sums + column;
     int g = 0;
     for (; g + kBlockHeads <= group; g += kBlockHeads)
-      panelValues<kBlockHeads, vectors>(w + g * stride, stride, panel, count, headDim, sums + g * headDim + column);
-    for (; g < group; g++) panelValues<1, vectors>(w + g * stride, stride, panel, count, headDim, sums + g * headDim + column);
+      panelValues<kBlockHeads, vectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
+    for (; g < group; g++) panelValues<1, vectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
+  }
+}
+
+template <int chunks, int tier> void attendCodes(const float* q, int group, const KvPage& page, const float* unpacked, Gathered* out) {
+  constexpr int headDim = chunks * 16;
+  constexpr TierBits bits = kTierBits[tier];
+  alignas(64) float scores[kMaxGroup * kPageTokens];
+  const auto* keys = reinterpret_cast<const int32_t*>(unpacked);
+  const auto* values = reinterpret_cast<const int32_t*>(unpacked + kPageTokens * headDim);
+  float* sums = out->sums + group * headDim;
+  WholeQuery queries[kMaxGroup];
+  WholeWeights weights[kMaxGroup];
+  wholeQueries<chunks>(q, group, queries);
+  for (int b = 0; b < kPageBlocks; b++) blockProducts<chunks / 2, bits.key>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
+  scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), bits.key, kAllBlocks, scores);
+  weighScores(scores, group, headDim, kPageTokens, kAllBlocks, out);
+  wholeWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), bits.value, weights, sums);
+  for (int strip = 0; strip * 4 < chunks; strip++)
+    stripProducts<chunks, bits.value>(weights, group, values + strip * kStripWords<chunks>, strip, kAllBlocks, sums);
+}
+
+// Pages of codes are full: what is behind a window is.
+template <int chunks> void attendPageChunks(const float* q, int group, const KvPage& page, const float* unpacked, int count, Gathered* out) {
+  switch (page.tier) {
+    case 1: return attendCodes<chunks, 1>(q, group, page, unpacked, out);
+    case 2: return attendCodes<chunks, 2>(q, group, page, unpacked, out);
+    case 3: return attendCodes<chunks, 3>(q, group, page, unpacked, out);
+    default: return attendPlain<chunks>(q, group, unpacked, count, out);
   }
 }
 

@@ -86,6 +86,9 @@ inline VI withUpperBits(VI v, VI upper) {
   const VI two = andInt(upper, 3);
   return {_mm256_or_si256(v.a, _mm256_slli_epi32(two.a, 4)), _mm256_or_si256(v.b, _mm256_slli_epi32(two.b, 4))};
 }
+inline VI orInt(VI x, VI y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+template <int bits> inline VI upBy(VI v) { return {_mm256_slli_epi32(v.a, bits), _mm256_slli_epi32(v.b, bits)}; }
+template <int bits> inline VI downBy(VI v) { return {_mm256_srli_epi32(v.a, bits), _mm256_srli_epi32(v.b, bits)}; }
 inline __m256 pow2of8(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
 inline VF pow2(VI n) { return {pow2of8(n.a), pow2of8(n.b)}; }
 inline VF bitsAsFloats(VI v) { return {_mm256_castsi256_ps(v.a), _mm256_castsi256_ps(v.b)}; }
@@ -94,6 +97,10 @@ inline void storeBytes(int8_t* p, VI v) {
   const __m256i halves = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+// Sixteen values of 16 bits.
+inline void storeShorts(int16_t* p, VI v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8));
 }
 
 inline VB loadBytes(const void* p) { return {_mm256_loadu_si256(wide(p)), _mm256_loadu_si256(wide(p) + 1)}; }
@@ -164,6 +171,16 @@ template <int bit> inline VB pairAt(VB v) {
   const __m256i mask = _mm256_set1_epi8(3);
   return {_mm256_and_si256(_mm256_srli_epi16(v.a, bit), mask), _mm256_and_si256(_mm256_srli_epi16(v.b, bit), mask)};
 }
+inline VI asInts(VB v) { return {v.a, v.b}; }
+// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
+inline __m256i zipEight(__m128i low, __m128i high) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(low, high)); }
+inline VI zipSixteen(__m128i low, __m128i high) { return {zipEight(low, high), zipEight(_mm_srli_si128(low, 8), _mm_srli_si128(high, 8))}; }
+inline void zipBytes(VB low, VB high, VI* out) {
+  out[0] = zipSixteen(_mm256_castsi256_si128(low.a), _mm256_castsi256_si128(high.a));
+  out[1] = zipSixteen(_mm256_extracti128_si256(low.a, 1), _mm256_extracti128_si256(high.a, 1));
+  out[2] = zipSixteen(_mm256_castsi256_si128(low.b), _mm256_castsi256_si128(high.b));
+  out[3] = zipSixteen(_mm256_extracti128_si256(low.b, 1), _mm256_extracti128_si256(high.b, 1));
+}
 // All 64 bytes as floats, sixteen by sixteen.
 inline VF sixteenFloats(__m128i bytes) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
@@ -187,6 +204,10 @@ inline __m256i dot8(__m256i acc, __m256i w, __m256i x) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
 inline VI dot(VI acc, VB w, VB x) { return {dot8(acc.a, w.a, x.a), dot8(acc.b, w.b, x.b)}; }
+// Each lane: acc + the products of both halves, signed.
+inline VI dotPairs(VI acc, VI x, VI y) {
+  return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(x.a, y.a)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(x.b, y.b))};
+}
 // |w| <= 128 and |x| <= 127, so a pair's sum is at most 32,512: no saturation either.
 inline VI signedStart(int32_t) { return zeroInt(); }
 inline VI dotSigned(VI acc, VB w, VB x) {

@@ -77,10 +77,15 @@ inline VI andInt(VI v, int mask) { return _mm512_and_si512(v, _mm512_set1_epi32(
 inline VI shiftRight(VI v, int bits) { return _mm512_srl_epi32(v, _mm_cvtsi32_si128(bits)); }
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(VI v, VI upper) { return _mm512_or_si512(v, _mm512_slli_epi32(andInt(upper, 3), 4)); }
+inline VI orInt(VI a, VI b) { return _mm512_or_si512(a, b); }
+template <int bits> inline VI upBy(VI v) { return _mm512_slli_epi32(v, bits); }
+template <int bits> inline VI downBy(VI v) { return _mm512_srli_epi32(v, bits); }
 inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
 inline VF bitsAsFloats(VI v) { return _mm512_castsi512_ps(v); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
+// Sixteen values of 16 bits.
+inline void storeShorts(int16_t* p, VI v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
 
 inline VB loadBytes(const void* p) { return _mm512_loadu_si512(p); }
 // Four bytes, the same in every lane.
@@ -132,6 +137,16 @@ inline Pairs pairsOf(VB upper, VB lower) {
 }
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, bit), _mm512_set1_epi8(3)); }
+inline VI asInts(VB v) { return v; }
+// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
+inline void zipBytes(VB low, VB high, VI* out) {
+  // Unpacking works within 128 bits: the words that it shall put side by side are moved into one such lane before.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i a = _mm512_permutexvar_epi32(order, low), b = _mm512_permutexvar_epi32(order, high);
+  const __m512i first = _mm512_unpacklo_epi8(a, b), last = _mm512_unpackhi_epi8(a, b), none = _mm512_setzero_si512();
+  out[0] = _mm512_unpacklo_epi8(first, none), out[1] = _mm512_unpackhi_epi8(first, none);
+  out[2] = _mm512_unpacklo_epi8(last, none), out[3] = _mm512_unpackhi_epi8(last, none);
+}
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(VB v, VF* out) {
   out[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(v)));
@@ -147,7 +162,9 @@ template <int shift> inline VB withUpper(VB v, VB plane) {
 
 // Each lane: acc + the dot product of four unsigned weights with four signed activations, exact.
 inline VI dot(VI acc, VB weights, VB x) { return _mm512_dpbusd_epi32(acc, weights, x); }
-// The same for signed weights; acc starts from signedStart.
+// Each lane: acc + the products of both halves, signed.
+inline VI dotPairs(VI acc, VI a, VI b) { return _mm512_dpwssd_epi32(acc, a, b); }
+// The same as `dot` for signed weights; acc starts from signedStart.
 inline VI signedStart(int32_t start) { return set1Int(start); }
 inline VI dotSigned(VI acc, VB weights, VB x) {
   return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);

@@ -93,12 +93,19 @@ inline VI shiftRight(VI x, int bits) {
 inline VI withUpperBits(VI x, VI upper) {
   return quarters<VI>([&](int i) { return vorrq_s32(x.v[i], vshlq_n_s32(vandq_s32(upper.v[i], vdupq_n_s32(3)), 4)); });
 }
+inline VI orInt(VI x, VI y) { return quarters<VI>([&](int i) { return vorrq_s32(x.v[i], y.v[i]); }); }
+template <int bits> inline VI upBy(VI x) { return quarters<VI>([&](int i) { return vshlq_n_s32(x.v[i], bits); }); }
+template <int bits> inline VI downBy(VI x) { return shiftRight(x, bits); }
 inline VF pow2(VI n) { return quarters<VF>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23)); }); }
 inline VF bitsAsFloats(VI n) { return quarters<VF>([&](int i) { return vreinterpretq_f32_s32(n.v[i]); }); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI x) {
   const int16x8_t low = vcombine_s16(vmovn_s32(x.v[0]), vmovn_s32(x.v[1])), high = vcombine_s16(vmovn_s32(x.v[2]), vmovn_s32(x.v[3]));
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+// Sixteen values of 16 bits.
+inline void storeShorts(int16_t* p, VI x) {
+  for (int i = 0; i < 4; i++) vst1_s16(p + 4 * i, vmovn_s32(x.v[i]));
 }
 
 inline VB loadBytes(const void* p) { return quarters<VB>([&](int i) { return vld1q_u8(static_cast<const uint8_t*>(p) + 16 * i); }); }
@@ -148,6 +155,15 @@ inline Pairs pairsOf(VB upper, VB lower) {
 template <int bit> inline VB pairAt(VB v) {
   return quarters<VB>([&](int i) { return vandq_u8(vshlq_u8(v.v[i], vdupq_n_s8(-bit)), vdupq_n_u8(3)); });
 }
+inline VI asInts(VB x) { return quarters<VI>([&](int i) { return vreinterpretq_s32_u8(x.v[i]); }); }
+// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
+inline void zipBytes(VB low, VB high, VI* out) {
+  for (int j = 0; j < 4; j++) {
+    const uint8x16_t first = vzip1q_u8(low.v[j], high.v[j]), last = vzip2q_u8(low.v[j], high.v[j]);
+    auto wide = [](uint8x8_t x) { return vreinterpretq_s32_u16(vmovl_u8(x)); };
+    out[j] = {{wide(vget_low_u8(first)), wide(vget_high_u8(first)), wide(vget_low_u8(last)), wide(vget_high_u8(last))}};
+  }
+}
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(VB x, VF* out) {
   for (int j = 0; j < 4; j++) {
@@ -166,6 +182,14 @@ template <int shift> inline VB withUpper(VB x, VB plane) {
 
 // Weights below 128, so that the signed product serves unsigned ones too.
 inline VI dot(VI acc, VB w, VB x) { return quarters<VI>([&](int i) { return vdotq_s32(acc.v[i], vreinterpretq_s8_u8(w.v[i]), vreinterpretq_s8_u8(x.v[i])); }); }
+// Each lane: acc + the products of both halves, signed.
+inline VI dotPairs(VI acc, VI x, VI y) {
+  return quarters<VI>([&](int i) {
+    const int16x8_t a = vreinterpretq_s16_s32(x.v[i]), b = vreinterpretq_s16_s32(y.v[i]);
+    const int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b)), high = vmull_high_s16(a, b);
+    return vaddq_s32(acc.v[i], vpaddq_s32(low, high));
+  });
+}
 inline VI signedStart(int32_t) { return zeroInt(); }
 inline VI dotSigned(VI acc, VB w, VB x) { return dot(acc, w, x); }
 

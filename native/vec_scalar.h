@@ -77,11 +77,18 @@ inline VI andInt(const VI& v, int mask) { return intLanes([&](int i) { return v.
 inline VI shiftRight(const VI& v, int bits) { return intLanes([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(v.v[i]) >> bits); }); }
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(const VI& v, const VI& upper) { return intLanes([&](int i) { return v.v[i] | (upper.v[i] & 3) << 4; }); }
+inline VI orInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] | b.v[i]; }); }
+template <int bits> inline VI upBy(const VI& v) { return intLanes([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(v.v[i]) << bits); }); }
+template <int bits> inline VI downBy(const VI& v) { return shiftRight(v, bits); }
 inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
 inline VF bitsAsFloats(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i])); }); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, const VI& v) {
   for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
+}
+// Sixteen values of 16 bits.
+inline void storeShorts(int16_t* p, const VI& v) {
+  for (int i = 0; i < 16; i++) p[i] = static_cast<int16_t>(v.v[i]);
 }
 
 inline VB loadBytes(const void* p) {
@@ -111,6 +118,15 @@ inline Pairs pairsOf(const VB& upper, const VB& lower) {
 }
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(const VB& b) { return byteLanes([&](int i) { return (b.v[i] >> bit) & 3; }); }
+inline VI asInts(const VB& b) {
+  VI r;
+  memcpy(r.v, b.v, 64);
+  return r;
+}
+// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
+inline void zipBytes(const VB& low, const VB& high, VI* out) {
+  for (int j = 0; j < 4; j++) out[j] = intLanes([&](int i) { return low.v[16 * j + i] | high.v[16 * j + i] << 16; });
+}
 // All 64 bytes as floats, sixteen by sixteen.
 inline void floatsOf(const VB& b, VF* out) {
   for (int j = 0; j < 4; j++) out[j] = lanes([&](int i) { return static_cast<float>(b.v[16 * j + i]); });
@@ -125,6 +141,10 @@ inline VI dot(const VI& acc, const VB& w, const VB& x) {
     for (int j = 4 * i; j < 4 * i + 4; j++) s += w.v[j] * static_cast<int8_t>(x.v[j]);
     return s;
   });
+}
+// Each lane: acc + the products of both halves, signed.
+inline VI dotPairs(const VI& acc, const VI& a, const VI& b) {
+  return intLanes([&](int i) { return acc.v[i] + static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16); });
 }
 inline VI signedStart(int32_t) { return {}; }
 inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {

@@ -5,7 +5,7 @@ import { pagesBehind, pageTokens, selection } from "../backend.ts"
 import type { Attention, BatchSequence, CodedTier, KvTier } from "../backend.ts"
 import { rowOf } from "./dense.ts"
 import type { Matrix } from "./dense.ts"
-import { estimate, scanQuery } from "./estimate.ts"
+import { estimate, nearest, scanQuery } from "./estimate.ts"
 import { rotate } from "./hadamard.ts"
 import type { KvPages } from "./kv-pages.ts"
 import type { Work } from "./run.ts"
@@ -81,27 +81,72 @@ function headsOf(row: Float32Array, headDim: number): Float32Array[] {
 function* attendHead(out: Float32Array, q: Float32Array, seen: Seen, blocks: Blocks): Work {
   const weights = yield* logitsOf(q, seen, blocks)
   softmax(weights)
-  const sums = { plain: new Float64Array(out.length), rotated: new Float64Array(out.length) }
-  yield* eachToken(seen, blocks, "value", (token, { values, space }, start) => {
-    const sum = sums[space]
-    for (let i = 0; i < sum.length; i++) sum[i] += weights[token] * values[start + i]
+  const wholes = yield* valueWeights(weights, seen, blocks)
+  const [plain, rotated] = [new Float64Array(out.length), new Float64Array(out.length)]
+  yield* eachToken(seen, blocks, "value", (token, { values, coded }, start) => {
+    for (let i = 0; i < out.length; i++) {
+      if (!coded) plain[i] += weights[token] * values[start + i]
+      else {
+        const half = i < out.length / 2 ? 0 : 1
+        const step = coded.steps[2 * (token % pageTokens) + half]
+        const level = step === 0 ? 0 : (values[start + i] - coded.mean[i]) / step
+        rotated[i] += weights[token] * coded.mean[i] + wholes[half][token] * level
+      }
+    }
   })
-  const turnedBack = rotate(Float32Array.from(sums.rotated))
-  for (let i = 0; i < out.length; i++) out[i] = sums.plain[i] + turnedBack[i]
+  const turnedBack = rotate(Float32Array.from(rotated))
+  for (let i = 0; i < out.length; i++) out[i] = plain[i] + turnedBack[i]
+}
+
+/** Of tokens in codes, for either half of the channels: weights times the values' steps, rounded page by page. */
+function* valueWeights(
+  weights: Float64Array,
+  seen: Seen,
+  blocks: Blocks,
+): Generator<void, [lower: Float64Array, upper: Float64Array]> {
+  const halves: [Float64Array, Float64Array] = [weights.slice().fill(0), weights.slice().fill(0)]
+  yield* eachToken(seen, blocks, "value", (token, { coded }) => {
+    const place = token % pageTokens
+    for (const i of [0, 1]) if (coded) halves[i][token] = weights[token] * coded.steps[2 * place + i]
+  })
+  for (const half of halves)
+    for (let page = 0; page < half.length; page += pageTokens)
+      half.set(roundToWholes(half.subarray(page, page + pageTokens)), page)
+  return halves
 }
 
 /** Of the tokens of those blocks; nothing has minus infinity. */
 function* logitsOf(q: Float32Array, seen: Seen, blocks: Blocks): Generator<void, Float64Array> {
   const logits = new Float64Array(seen.position + 1).fill(-Infinity)
-  const scale = q.length ** -0.5
-  const queries = { plain: q, rotated: rotate(q.slice()) }
-  yield* eachToken(seen, blocks, "key", (token, { values, space }, start) => {
-    const query = queries[space]
+  const scaled = scaledQuery(q)
+  const rotated = rotate(scaled.slice())
+  const wholes = roundToWholes(rotated)
+  yield* eachToken(seen, blocks, "key", (token, { values, coded }, start) => {
     let sum = 0
-    for (let i = 0; i < query.length; i++) sum += query[i] * values[start + i]
-    logits[token] = sum * scale
+    for (let i = 0; i < q.length; i++)
+      sum += coded
+        ? rotated[i] * coded.mean[i] + wholes[i] * (values[start + i] - coded.mean[i])
+        : scaled[i] * values[start + i]
+    logits[token] = sum
   })
   return logits
+}
+
+function scaledQuery(q: Float32Array): Float32Array {
+  const scale = fround(1 / fround(q.length ** 0.5))
+  return q.map((x) => x * scale)
+}
+
+/** What meets codes are whole numbers of 16 bits: their products are exact in any order. */
+const mostWhole = 32767
+
+/** Multiples of the largest one's part in `mostWhole`, ties to even. */
+function roundToWholes(x: ArrayLike<number>): Float64Array {
+  let largest = 0
+  for (let i = 0; i < x.length; i++) largest = Math.max(largest, Math.abs(x[i]))
+  if (!(largest > 1e-30)) return new Float64Array(x.length) // its reciprocal would overflow
+  const inverse = fround(mostWhole / fround(largest))
+  return Float64Array.from(x, (each) => (nearest(fround(fround(each) * inverse)) * largest) / mostWhole)
 }
 
 /** What the queries of a key/value head read, all that is not in codes included. */
@@ -113,7 +158,7 @@ function* chosenBlocks(queries: readonly Float32Array[], seen: Seen): Generator<
   for (const { index } of coded) blocks[index] = 0
   const others: number[] = []
   for (const q of queries) others.push(log2OfSum(yield* logitsOf(q, seen, blocks)))
-  const scan = queries.map((q) => scanQuery(rotate(q.map((x) => x * fround(1 / fround(q.length ** 0.5))))))
+  const scan = queries.map((q) => scanQuery(rotate(scaledQuery(q))))
   const estimates = scan.map((): ReturnType<typeof estimate>[] => [])
   for (const { index, tier } of coded) {
     const sketch = kv.sketch(sequence.pages[index], layer, kvHead, tier)

@@ -110,7 +110,7 @@ export function folded(x: Float32Array): number {
 }
 
 /** The nearest integer, the even one of two. */
-function nearest(x: number): number {
+export function nearest(x: number): number {
   const below = Math.floor(x)
   const rest = x - below
   if (rest !== 0.5) return rest < 0.5 ? below : below + 1

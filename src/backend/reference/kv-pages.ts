@@ -7,6 +7,7 @@ import type { CodedTier, KvRows, KvShape, KvTier, Selections } from "../backend.
 import { sketchOf } from "./estimate.ts"
 import type { Sketch } from "./estimate.ts"
 import { decodePage, demotePage, encodePage } from "./page-codec.ts"
+import type { Decoded } from "./page-codec.ts"
 import type { Part } from "./planes.ts"
 import type { Choice } from "./selection.ts"
 
@@ -21,7 +22,7 @@ interface Codes {
   tier: CodedTier
   bytes: Uint8Array
   /** Decoded once, for all queries. */
-  rows: { key: Float64Array; value: Float64Array } | undefined
+  decoded: Record<Part, Decoded> | undefined
   /** The same at every tier. */
   sketch: Sketch | undefined
 }
@@ -31,8 +32,8 @@ export interface Rows {
   values: Float32Array | Float64Array
   start: number
   stride: number
-  /** What is read from codes is rotated. */
-  space: "plain" | "rotated"
+  /** Of what is read from codes, and is rotated. */
+  coded?: Decoded
 }
 
 export class KvPages {
@@ -99,7 +100,7 @@ export class KvPages {
       codes.set(head, {
         tier,
         bytes: bytes.slice(head * each, (head + 1) * each),
-        rows: undefined,
+        decoded: undefined,
         sketch: undefined,
       })
   }
@@ -131,7 +132,7 @@ export class KvPages {
     this.#page(number).codes.set(this.#head(layer, kvHead), {
       tier,
       bytes,
-      rows: undefined,
+      decoded: undefined,
       sketch: undefined,
     })
   }
@@ -140,17 +141,18 @@ export class KvPages {
     const { exact } = this.#page(number)
     assert(exact, `page ${number} is read in full after it was trimmed`)
     const start = this.#start(layer, part, 0) + kvHead * this.shape.headDim
-    return { values: exact, start, stride: this.#columns, space: "plain" }
+    return { values: exact, start, stride: this.#columns }
   }
 
   coded(number: number, layer: number, kvHead: number, part: Part, tier: CodedTier): Rows {
     const { headDim } = this.shape
     const codes = this.#codes(number, layer, kvHead, tier)
-    if (!codes.rows) {
+    if (!codes.decoded) {
       const { keys, values } = decodePage(codes.bytes, headDim, tier)
-      codes.rows = { key: keys, value: values }
+      codes.decoded = { key: keys, value: values }
     }
-    return { values: codes.rows[part], start: 0, stride: headDim, space: "rotated" }
+    const coded = codes.decoded[part]
+    return { values: coded.rows, start: 0, stride: headDim, coded }
   }
 
   sketch(number: number, layer: number, kvHead: number, tier: CodedTier): Sketch {
@@ -180,7 +182,7 @@ export class KvPages {
       page.codes.set(head, {
         tier: keep,
         bytes: demotePage(bytes, this.shape.headDim, keep),
-        rows: undefined,
+        decoded: undefined,
         sketch,
       })
     }

@@ -35,8 +35,8 @@ function throughCodes(keys: Rows, values: Rows, tier: CodedTier): { keys: Rows; 
   for (let first = 0; first < keys.length; first += pageTokens) {
     const [k, v] = [keys, values].map((rows) => flat(rows.slice(first, first + pageTokens)))
     const page = decodePage(encodePage(k, v, size, tier), size, tier)
-    out.keys.push(...rowsOf(pageTokens, size, (row, i) => page.keys[row * size + i]))
-    out.values.push(...rowsOf(pageTokens, size, (row, i) => page.values[row * size + i]))
+    out.keys.push(...rowsOf(pageTokens, size, (row, i) => page.keys.rows[row * size + i]))
+    out.values.push(...rowsOf(pageTokens, size, (row, i) => page.values.rows[row * size + i]))
   }
   return out
 }
@@ -132,19 +132,19 @@ describe("a page that is decoded", () => {
       32,
       3,
     )
-    expect([...keys, ...values].every((x) => x === 0)).toBe(true)
+    expect([...keys.rows, ...values.rows].every((x) => x === 0)).toBe(true)
   })
 
   test("of the smallest numbers is next to nothing", () => {
     const v = normalPage(seeded(5), 64).map((x) => x * 1e-40)
     const { values } = decodePage(encodePage(v, v, 64, 3), 64, 3)
-    expect(values.every((x) => Math.abs(x) < 1e-6)).toBe(true)
+    expect(values.rows.every((x) => Math.abs(x) < 1e-6)).toBe(true)
   })
 
   test("of NaN says so", () => {
     const v = new Float32Array(pageTokens * 32)
     v[500] = NaN
-    expect(decodePage(encodePage(v, v, 32, 1), 32, 1).values.some(Number.isNaN)).toBe(true)
+    expect(decodePage(encodePage(v, v, 32, 1), 32, 1).values.rows.some(Number.isNaN)).toBe(true)
   })
 
   // Uniform quantisers of a normal distribution reach 0.0115, 0.0374 with 4 and 3 bits (Max 1960); a scale chosen for

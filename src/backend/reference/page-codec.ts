@@ -33,12 +33,21 @@ export function encodePage(
   return page
 }
 
-/** What the codes stand for, still rotated: [128, headDim] each, exact. */
+/** What the codes of keys or of values stand for, still rotated and exact. */
+export interface Decoded {
+  /** [128, headDim] Mean included. */
+  rows: Float64Array
+  /** [headDim] */
+  mean: Float64Array
+  /** [128, 1 or 2] The steps between levels, of a token or of either half of its channels. */
+  steps: Float64Array
+}
+
 export function decodePage(
   page: Uint8Array,
   headDim: number,
   tier: CodedTier,
-): { keys: Float64Array; values: Float64Array } {
+): { keys: Decoded; values: Decoded } {
   const { keyBits, valueBits } = kvTiers[tier]
   return {
     keys: decodeRows(page, new PartLayout("key", headDim), keyBits),
@@ -81,15 +90,19 @@ function subtractMean(x: Float32Array, page: Uint8Array, { headDim, mean }: Part
   }
 }
 
-function decodeRows(page: Uint8Array, layout: PartLayout, bits: number): Float64Array {
-  const { headDim, group, mean, scales, planes } = layout
-  const out = new Float64Array(pageTokens * headDim)
-  for (let at = 0; at < out.length; at++) {
-    const scale = halfAt(page, scales + 2 * Math.floor(at / group)) * 2 ** (8 - bits)
+function decodeRows(page: Uint8Array, layout: PartLayout, bits: number): Decoded {
+  const { headDim, group, scales, planes } = layout
+  const mean = Float64Array.from({ length: headDim }, (_, i) => halfAt(page, layout.mean + 2 * i))
+  const coarser = 2 ** (8 - bits)
+  const steps = Float64Array.from({ length: (pageTokens * headDim) / group }, (_, i) => {
+    return halfAt(page, scales + 2 * i) * coarser
+  })
+  const rows = new Float64Array(pageTokens * headDim)
+  for (let at = 0; at < rows.length; at++) {
     const level = readCode(page, planes, bits, at) - middle(bits)
-    out[at] = level * scale + halfAt(page, mean + 2 * (at % headDim))
+    rows[at] = level * steps[Math.floor(at / group)] + mean[at % headDim]
   }
-  return out
+  return { rows, mean, steps }
 }
 
 /** The 8-bit step, as a half, whose codes of `bits` bits leave the smallest squared error; the first among equals. */
