@@ -23,6 +23,7 @@ export function madeUpWord(random: Random): string {
 export function madeUpPerson(random: Random, language: Language): string {
   if (language === "en") return capitalised(madeUpWord(random))
   const given = () => random.pick(givenNames)
+  if (random.chance(0.3)) return `小${random.pick([...surnames, ...givenNames])}`
   return random.pick(surnames) + given() + (random.chance(0.5) ? given() : "")
 }
 

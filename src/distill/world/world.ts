@@ -20,7 +20,7 @@ import { shopProblem } from "./tools/shop.ts"
 import { toolChoiceProblem } from "./tools/tool-choice.ts"
 
 export interface ProblemOptions {
-  /** Some of `taskNames`; all but the extra ones without. */
+  /** Some of `taskNames`; all of them without. */
   readonly tasks?: readonly string[]
   readonly split: Split
   readonly seed: number
@@ -35,8 +35,6 @@ type Draw = (random: Random, language: Language, options: ProblemOptions) => Pro
 interface Task {
   readonly name: string
   readonly weight: number
-  /** Drawn only where it is named: what was learned from the others alone stays what it is. */
-  readonly isExtra?: boolean
   readonly draw: Draw
 }
 
@@ -83,6 +81,11 @@ const tasks: readonly Task[] = [
     draw: (random, language, { split }) => noToolProblem(random, split, language),
   },
   {
+    name: "tool-choice",
+    weight: 3,
+    draw: (random, language, { split }) => toolChoiceProblem(random, split, language),
+  },
+  {
     name: "recall",
     weight: 12,
     draw: (random, language, { split, recall }) => recallProblem(random, split, language, recall),
@@ -97,19 +100,6 @@ const tasks: readonly Task[] = [
     weight: 10,
     draw: (random, language, { split }) => weighted(random, dialogues).draw(random, split, language),
   },
-  {
-    name: "tool-choice",
-    weight: 6,
-    isExtra: true,
-    draw: (random, language, { split }) => toolChoiceProblem(random, split, language),
-  },
-  {
-    name: "recall-many",
-    weight: 6,
-    isExtra: true,
-    draw: (random, language, { split, recall }) =>
-      recallProblem(random, split, language, { needles: random.between(2, 8), mostOthers: 8, ...recall }),
-  },
 ]
 
 export const taskNames: readonly string[] = tasks.map(({ name }) => name)
@@ -119,7 +109,7 @@ export const toolTasks: readonly string[] = taskNames.filter((name) => name.star
 export function* problems(options: ProblemOptions): Generator<Problem, never> {
   for (const name of options.tasks ?? [])
     assert(taskNames.includes(name), `no task is called ${name}; there are ${taskNames.join(", ")}`)
-  const chosen = tasks.filter(({ name, isExtra }) => options.tasks?.includes(name) ?? !isExtra)
+  const chosen = tasks.filter(({ name }) => options.tasks?.includes(name) ?? true)
   const random = new Random(options.seed)
   const languages = options.languages ?? (["en", "en", "zh"] as const)
   for (;;) yield weighted(random, chosen).draw(random, random.pick(languages), options)

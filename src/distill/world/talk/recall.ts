@@ -15,8 +15,6 @@ export interface RecallOptions {
   readonly targetTokens?: number
   /** How many values are asked for. */
   readonly needles?: number
-  /** The most facts that nobody asks for. */
-  readonly mostOthers?: number
   /** Where the first of them lies, from 0 to 1; anywhere where left out. */
   readonly depth?: number
 }
@@ -50,9 +48,11 @@ export function recallProblem(
   language: Language,
   options: RecallOptions = {},
 ): Problem {
-  const asked = options.needles ?? random.pick([1, 1, 2, 3, 4])
+  // Many facts of one text teach more than many texts with one.
+  const asked = options.needles ?? random.pick([1, 1, 2, 3, 4, 6, 8])
+  const mostOthers = options.needles === undefined ? 8 : 3
   const tokens = options.targetTokens ?? Math.round(64 * 2 ** (5.2 * random.next()))
-  const hidden = drawNeedles(random, split, language, asked + random.between(0, options.mostOthers ?? 3))
+  const hidden = drawNeedles(random, split, language, asked + random.between(0, mostOthers))
   const wanted = random.sample(hidden, asked)
   // The first one asked for goes in last: nothing moves it then.
   const ordered = options.depth === undefined ? hidden : [...hidden.filter((x) => x !== wanted[0]), wanted[0]]

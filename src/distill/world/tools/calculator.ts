@@ -38,7 +38,8 @@ export function calculatorProblem(
   const expression = `${a} ${sign} ${b}`
   const result = operations[sign](a, b)
   const fault = faults === "none" ? "none" : random.pick(["timeout", "malformed", "down"] as const)
-  const thought = { en: "Large numbers. Use the tool.", zh: "数字很大,用工具。" }[language]
+  const wish = { en: "Large numbers. Use the tool.", zh: "数字很大,用工具。" }[language]
+  const thought = wish + box.choice("calculate", random)
   const told: Stage = {
     kind: "say",
     thought: { en: "Tell the result.", zh: "告诉结果。" }[language],

@@ -15,6 +15,8 @@ export interface Support {
   readonly system?: string
   readonly phone?: string
   readonly tool?: NamedTool
+  /** How a thought comes to the tool. */
+  readonly choice?: string
 }
 
 const systems = {
@@ -24,12 +26,12 @@ const systems = {
 
 /** Some conversations have the tool, some the number. */
 export function drawSupport(random: Random, language: Language, box: Toolbox): Support {
-  if (box.has("handOff")) return { tool: box.of("handOff") }
+  if (box.has("handOff")) return { tool: box.of("handOff"), choice: box.choice("handOff", random) }
   const phone = `${drawDigits(random, 3)}-${drawDigits(random, 4)}`
   return { phone, system: phrase(random, systems[language], { phone }) }
 }
 
-export function handOff(random: Random, language: Language, { tool, phone }: Support): Stage[] {
+export function handOff(random: Random, language: Language, { tool, choice = "", phone }: Support): Stage[] {
   if (!tool) {
     const text = {
       en: `The tool failed twice. Please call ${phone}.`,
@@ -46,7 +48,7 @@ export function handOff(random: Random, language: Language, { tool, phone }: Sup
   return [
     {
       kind: "call",
-      thought: { en: "It failed twice. Hand off.", zh: "失败两次，转人工。" }[language],
+      thought: { en: "It failed twice. Hand off.", zh: "失败两次，转人工。" }[language] + choice,
       calls: [tool.call(["timeout"], { ticket })],
     },
     {

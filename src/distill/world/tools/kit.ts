@@ -29,6 +29,8 @@ export interface NamedTool {
   readonly tool: Tool
   /** What decided that this name may be used. */
   readonly content: string
+  /** Its name and what it is for, letter for letter as the prompt has them. */
+  readonly quote: string
   /** A call with the values in the order of the purpose's arguments. */
   call(values: readonly (string | number)[], result: Result): Call
 }
@@ -70,15 +72,17 @@ export function nameTool(
   const name = naming.spell(...pair)
   const named = purpose.arguments.map((argument) => random.pick(argument.names))
   const order = random.shuffle([...named.keys()])
+  const description = random.pick(purpose.descriptions[language])
   const properties = Object.fromEntries(order.map((i) => [named[i], { type: purpose.arguments[i].type }]))
   return {
     name,
     content: contentOf(pair),
+    quote: `"name": ${JSON.stringify(name)}, "description": ${JSON.stringify(description)}`,
     tool: {
       type: "function",
       function: {
         name,
-        description: random.pick(purpose.descriptions[language]),
+        description,
         parameters: { type: "object", properties },
       },
     },

@@ -11,11 +11,12 @@ import type { Stage } from "../script.ts"
 import { callStages } from "./faults.ts"
 import { drawSupport, handOff } from "./hand-off.ts"
 import type { Support } from "./hand-off.ts"
-import type { NamedTool, Result } from "./kit.ts"
+import type { Result } from "./kit.ts"
 import { purposes } from "./purposes.ts"
 import { contentOf, drawKeys, find, topics } from "./topics.ts"
 import type { Found, Topic } from "./topics.ts"
 import { otherPurposes, toolbox } from "./toolbox.ts"
+import type { Toolbox } from "./toolbox.ts"
 
 const noEntry: readonly Json[] = [{ error: "not found" }, { result: null }, { error: "no entry" }]
 const troubles = ["timeout", "malformed", "down", "missing"] as const
@@ -49,7 +50,7 @@ export function lookupProblem(
     ],
     tools: box.tools,
     faults,
-    stages: stagesOf(random, language, found, { topic, tool: box.of(topic) }, trouble, support),
+    stages: stagesOf(random, language, found, { topic, box }, trouble, support),
   })
 }
 
@@ -57,7 +58,7 @@ function stagesOf(
   random: Random,
   language: Language,
   found: readonly Found[],
-  { topic, tool }: { topic: Topic; tool: NamedTool },
+  { topic, box }: { topic: Topic; box: Toolbox },
   trouble: Trouble,
   support: Support,
 ): Stage[] {
@@ -66,7 +67,9 @@ function stagesOf(
     found.map(({ key }) => key),
   )
   const what = purposes[topic].subject[language]
-  const thought = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
+  const wish = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
+  const thought = wish + box.choice(topic, random)
+  const tool = box.of(topic)
   const [{ key, result }] = found
   const make = (given: Result) => tool.call([key], given)
   switch (trouble) {

@@ -55,7 +55,8 @@ export function shopStages(random: Random, visit: Visit): Stage[] {
   const called = made.flatMap((step, i) => {
     const tool = visit.box.of(step.purpose)
     const make = (result: Result) => tool.call([step.value], result)
-    return callStages(random, language, step.thought, make, step.result, i === failing ? fault : "none")
+    const thought = step.thought + visit.box.choice(step.purpose, random)
+    return callStages(random, language, thought, make, step.result, i === failing ? fault : "none")
   })
   if (fault === "down") return [...called, ...handOff(random, language, visit.support)]
   return [...called, conclusion(visit, given)]
@@ -73,7 +74,7 @@ function wrongId(random: Random, visit: Visit): Stage[] {
   const asked: Stage[] = [
     {
       kind: "call",
-      thought: thoughts[language].order(given),
+      thought: thoughts[language].order(given) + box.choice("getOrder", random),
       calls: [box.of("getOrder").call([given], error)],
     },
     {

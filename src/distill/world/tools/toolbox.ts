@@ -15,7 +15,17 @@ export interface Toolbox {
   has(purpose: PurposeName): boolean
   /** The tool of this purpose, which must be in the box. */
   of(purpose: PurposeName): NamedTool
+  /** Lines of a thought: the tool as the prompt has it, often others first, which it is not. */
+  choice(purpose: PurposeName, random: Random): string
 }
+
+/**
+ * To find a tool by what it is for, one has to look back from its description to its name, which goes wrong at times. So a
+ * thought quotes both, which is mere copying, reads there what the name is for, and goes on from a wrong one. Half of the
+ * times a wrong one comes first: else what was quoted would seldom matter.
+ */
+const wrongFirst = 0.5
+const notIt = { en: "no", zh: "不是" }
 
 export function toolbox(
   inside: readonly PurposeName[],
@@ -27,14 +37,22 @@ export function toolbox(
   const named = new Map(
     inside.map((purpose) => [purpose, nameTool(purposes[purpose], random, split, language, naming)]),
   )
+  const of = (purpose: PurposeName) => {
+    const tool = named.get(purpose)
+    assert(tool, `the toolbox has no ${purpose}`)
+    return tool
+  }
   return {
     tools: random.shuffle([...named.values()]).map(({ tool }) => tool),
     content: [...named.values()].map(({ content }) => content),
     has: (purpose) => named.has(purpose),
-    of: (purpose) => {
-      const tool = named.get(purpose)
-      assert(tool, `the toolbox has no ${purpose}`)
-      return tool
+    of,
+    choice(purpose, drawn) {
+      const others = [...named.keys()].filter((other) => other !== purpose)
+      const isWrongFirst = others.length > 0 && drawn.chance(wrongFirst)
+      const wrong = isWrongFirst ? drawn.sample(others, drawn.between(1, Math.min(3, others.length))) : []
+      const lines = [...wrong.map((other) => `${of(other).quote}, ${notIt[language]}`), of(purpose).quote]
+      return lines.map((line) => `\n${line}`).join("")
     },
   }
 }

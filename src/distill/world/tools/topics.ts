@@ -62,7 +62,7 @@ export function drawKeys(
   count: number,
 ): string[] {
   const listed = listOf(topic, language)
-  if (topic === "readCalendar" || random.chance(0.5))
+  if (topic === "readCalendar" || random.chance(0.25))
     return random.sample(membersIn(split, topic, listed), count)
   const make = topic === "getWeather" ? madeUpCity : madeUpPerson
   const drawn = new Set<string>()
