@@ -1,6 +1,6 @@
 // Compressed pages over the sixteen lanes of a vec_*.h: a page's keys and values to nested codes, and attention over
-// codes, block by block and strip by strip, as products of whole numbers. src/backend/reference/page-codec.ts says what the codes mean and in which
-// order the encoder computes; planes.ts there has the layout.
+// codes, block by block and strip by strip, as products of whole numbers. src/backend/reference/page-codec.ts says what
+// the codes mean and in which order the encoder computes; planes.ts there has the layout.
 #pragma once
 #include <utility>
 #include "format.h"

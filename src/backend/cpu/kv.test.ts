@@ -83,9 +83,8 @@ const mixed = (page: number): KvTier => (page % 4) as KvTier // 0 to 3
 const firstDifference = (a: Float32Array, b: Float32Array) => a.findIndex((x, i) => !Object.is(x, b[i]))
 
 describe.each(instructionSets())("compressed pages on %s", (isa) => {
-  // A code that differed by one level in a single place would be seen. A weight of codes is rounded to a part in 32,767 of
-  // its page's largest, and one on the edge, by float32 here and float64 there, may fall to either side: a few of 1,400
-  // parts of 3e-5 each, of tokens whose share of the sum is small.
+  // A weight over codes is rounded to a part in 32,767 of its page's largest; one on the edge, by float32 here and float64
+  // there, falls to either side. Measured: up to 7e-5.
   test.each([32, 64, 128])("with heads of %i say what the reference's say", async (headDim) => {
     const story = storyOf(headDim, 700)
     const expected = await attended(new ReferenceBackend(), story, mixed, { last: 40 })

@@ -194,8 +194,8 @@ describe.each(instructionSets())("many rows on %s", (isa) => {
       const expected = await run(new ReferenceBackend())
       const got = await onCpu({ isa, prefillMode }, run)
       const worst = differences(got, expected).reduce((most, x) => Math.max(most, Math.abs(x)), 0)
-      // Exact: float32 sums, and weights rounded to either of two whole numbers (kv.test.ts). Fast: weights and dequantised levels may be rounded by 2^-9 each, and the largest outputs,
-      // of rows that see few keys, are five times the rms.
+      // Exact: float32 sums, and weights rounded to either of two whole numbers (kv.test.ts). Fast: weights and dequantised
+      // levels may be rounded by 2^-9 each, and the largest outputs, of rows that see few keys, are five times the rms.
       expect(worst / rms(expected)).toBeLessThan(prefillMode === "exact" ? 1e-4 : 0.02)
     },
   )
