@@ -88,6 +88,27 @@ describe("a run", () => {
     expect(values("student")).toEqual(values("base"))
   })
 
+  test("goes on from a folder: its tokenizer, its weights, and more layers for the teacher", async () => {
+    const recipe = JSON.parse(tinyRecipe())
+    const { teacher, student } = recipe.models
+    recipe.from = join(folder, "whole/export")
+    recipe.models.teacher = { ...student, num_hidden_layers: 3 }
+    recipe.stages = recipe.stages
+      .filter(({ kind }: { kind: string }) => kind === "traces")
+      .flatMap((stage: object) =>
+        ["teacher", "student"].map((model) => ({ ...stage, model, learningRate: 0 })),
+      )
+    expect((await run("further", { recipe: JSON.stringify(recipe) })).state).toBe("finished")
+    expect(weights("further").equals(weights("whole"))).toBe(true)
+    expect(readFileSync(join(folder, "further/export/tokenizer.json"))).toEqual(
+      readFileSync(join(folder, "whole/export/tokenizer.json")),
+    )
+    recipe.models.teacher = teacher
+    await expect(run("unlike", { recipe: JSON.stringify(recipe) })).rejects.toThrow(
+      /export has hidden 32, the recipe's teacher 64: name a model of the same shape/,
+    )
+  })
+
   test("that is stopped after every few steps ends with the same bits", async () => {
     let numStops = 0
     for (let limit = 2; ; limit++) {

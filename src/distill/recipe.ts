@@ -10,7 +10,7 @@ import type { Start } from "./train/parameters.ts"
 import type { RecallOptions } from "./world/talk/recall.ts"
 import { taskNames } from "./world/world.ts"
 
-/** Teacher and student begin as the base, where there is one: it has the student's shape. */
+/** Teacher and student begin as the base, where there is one: it has the student's shape. It begins as `from`. */
 export type Role = "base" | "teacher" | "student"
 /** How long a stage lasts: a number of tokens makes it repeatable, minutes make it comparable. */
 export type Budget = { readonly tokens: number } | { readonly minutes: number }
@@ -100,6 +100,8 @@ export interface Recipe {
   readonly tokenizer: { readonly vocabulary: number; readonly problems: number }
   /** config.json of each, without the vocabulary's size. */
   readonly models: Readonly<Record<Exclude<Role, "base">, RawConfig>>
+  /** A folder with the model and the tokenizer to go on from. */
+  readonly from?: string
   /** Of new models: all at random, or with an induction head in the first two layers. */
   readonly start: Start
   readonly stages: readonly Stage[]
@@ -127,6 +129,7 @@ export function parseRecipe(text: string, file: string): Recipe {
     seed: fields.whole("seed", { least: 0, most: 2 ** 31 }),
     tokenizer: readTokenizer(fields.object("tokenizer")),
     models: readModels(fields.object("models")),
+    ...(fields.has("from") && { from: fields.text("from") }),
     start: fields.choice("start", ["random", "copying"], "random"),
     stages: fields.list("stages", readStage),
     ...(fields.has("arms") && { arms: readArms(fields.object("arms")) }),

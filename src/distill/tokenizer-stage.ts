@@ -1,4 +1,4 @@
-// Step 6. The run's tokenizer: trained once on the world's text and kept as files, then opened to encode traces. Knows
+// Step 6. The run's tokenizer: trained once on the world's text, or that of the model to go on from, and kept as files, then opened to encode traces. Knows
 // the world's template; never models.
 
 import { writeFileSync } from "node:fs"
@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { readFormat } from "../chat/format.ts"
 import { ChatTemplate } from "../chat/template.ts"
 import { loadTokenizer } from "../tokenizer/tokenizer.ts"
-import { readTokenizerFiles } from "../weights/files.ts"
+import { generationConfigFile, readFiles, readTokenizerFiles, tokenizerFiles } from "../weights/files.ts"
 import { trainOnProblems } from "./bpe-corpus.ts"
 import type { EncodeTrace } from "./dataset.ts"
 import type { Recipe } from "./recipe.ts"
@@ -40,7 +40,17 @@ export async function openTokenizer(folder: RunFolder, recipe: Recipe): Promise<
   }
 }
 
-async function makeTokenizer(folder: RunFolder, { tokenizer, seed, models }: Recipe): Promise<void> {
+async function makeTokenizer(folder: RunFolder, recipe: Recipe): Promise<void> {
+  const files = recipe.from === undefined ? trainedFiles(recipe) : readFiles(recipe.from, goesOnWith)
+  await folder.writeFolder(tokenizerFolder, (path) => {
+    for (const [name, content] of files) writeFileSync(join(path, name), content)
+  })
+}
+
+/** Its own tokenizer, as such a run wrote it. */
+const goesOnWith = [generationConfigFile, ...tokenizerFiles]
+
+function trainedFiles({ tokenizer, seed, models }: Recipe): [string, string][] {
   const bpe = trainOnProblems({
     problems: problems({ split: "train", seed: seedOf(seed, 3) }),
     numProblems: tokenizer.problems,
@@ -48,8 +58,5 @@ async function makeTokenizer(folder: RunFolder, { tokenizer, seed, models }: Rec
     vocabulary: tokenizer.vocabulary,
   })
   const maxPositions = Number(models.student.max_position_embeddings)
-  const files = writeTokenizer(bpe, { chatTemplate: nanoTemplate, maxPositions, ...drawing })
-  await folder.writeFolder(tokenizerFolder, (path) => {
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text)
-  })
+  return Object.entries(writeTokenizer(bpe, { chatTemplate: nanoTemplate, maxPositions, ...drawing }))
 }

@@ -6,6 +6,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseConfig } from "../model/config.ts"
 import type { ModelConfig } from "../model/config.ts"
+import { readFolder } from "../weights/folder.ts"
 import type { Quant } from "../weights/pack-plan.ts"
 import { UserError } from "../util/errors.ts"
 import { LocalPolicy } from "./policy.ts"
@@ -42,16 +43,25 @@ export class Workbench {
     return parseConfig({ ...recipe.models[role === "base" ? "student" : role], ...fixed })
   }
 
-  /** As its latest checkpoint has it; else as the base's, or new. */
+  /** As its latest checkpoint has it; else as the base, as the model to go on from, or new. */
   trainerOf({ name, role, seed }: Trainee): Trainer {
     const { folder, ops, recipe } = this.#options
     const checkpoint = folder.checkpointOf(name)
     if (checkpoint) return Trainer.load(checkpoint, { ops })
     const options = { seed, ops, start: recipe.start }
-    const hasBase = folder.checkpointOf("base") !== undefined
-    return hasBase
-      ? Trainer.grow(this.finished("base"), this.configOf(role), options)
+    const smaller = this.#before(role)
+    return smaller
+      ? Trainer.grow(smaller, this.configOf(role), options)
       : Trainer.create(this.configOf(role), options)
+  }
+
+  #before(role: Role): Trainer | undefined {
+    const { folder, ops, recipe } = this.#options
+    if (role !== "base" && folder.checkpointOf("base") !== undefined) return this.finished("base")
+    if (recipe.from === undefined) return undefined
+    const given = Trainer.import(readFolder(recipe.from), { ops })
+    checkGrowth(recipe.from, given.config, this.configOf(role), role)
+    return given
   }
 
   /** The model of a finished trainee, whose checkpoint is there. */
@@ -80,6 +90,21 @@ export class Workbench {
       rmSync(path, { recursive: true, force: true })
     }
   }
+}
+
+/** A model becomes another that differs in layers only, of which it may have more. */
+function checkGrowth(from: string, given: ModelConfig, wanted: ModelConfig, role: Role): void {
+  const differs = Object.entries(wanted).find(
+    ([name, value]) => name !== "layers" && given[name as keyof ModelConfig] !== value,
+  )
+  const [name, value] = differs ?? ["layers", wanted.layers]
+  const has = given[name as keyof ModelConfig]
+  if (differs || given.layers > wanted.layers)
+    throw new UserError(
+      "bad-argument",
+      `${from} has ${name} ${String(has)}, the recipe's ${role} ${String(value)}: name a model of the same shape in ` +
+        '"from", or change the recipe',
+    )
 }
 
 /** The native kernels, or the plain ones where there is no addon or they are asked for. */

@@ -9,6 +9,7 @@ import { Qwen3Moe } from "../../model/qwen3moe.ts"
 import { tensorSpecs } from "../../model/tensors.ts"
 import { openCheckpoint } from "../../weights/checkpoint.ts"
 import { withFile } from "../../weights/file.ts"
+import { readFolder } from "../../weights/folder.ts"
 import { float8Values } from "../../weights/float8.ts"
 import { fromBfloat, toBfloat } from "../../weights/half.ts"
 import { pack } from "../../weights/pack.ts"
@@ -147,7 +148,7 @@ describe("exporting", () => {
       const parts = spec.shape.length === 3 ? config.experts : 1
       for (let part = 0; part < parts; part++) {
         const one = values.subarray((part * values.length) / parts, ((part + 1) * values.length) / parts)
-        const got = stored.get(parts === 1 ? spec.name : spec.name.replace("experts.", `experts.${part}.`))!
+        const got = stored.get(parts === 1 ? spec.name : placeOf(spec.name, part))!
         for (const [i, { value, step }] of got.entries()) {
           expect(Math.abs(value - one[i])).toBeLessThanOrEqual((step / 2) * 1.0001)
           one[i] = fromBfloat(toBfloat(value)) // as the packed file keeps it
@@ -157,6 +158,30 @@ describe("exporting", () => {
     expect(relativeError(await engineLogits(folder, ids), trainer.logits({ ids, starts }))).toBeLessThan(1e-5)
   })
 })
+
+describe("importing", () => {
+  test.each(["bf16", "fp8"] as const)("takes every value as the folder has it: %s", (type) => {
+    const folder = testFolder()
+    rounded(tinyConfig).export(folder, { type })
+    const { config, parameters, steps } = Trainer.import(readFolder(folder), { ops })
+    expect([config, steps]).toEqual([tinyConfig, 0])
+    const stored = storedValues(folder)
+    for (const { name, shape } of parameters.specs) {
+      const places = shape.length < 3 ? [name] : [...Array(shape[0]).keys()].map((i) => placeOf(name, i))
+      const wanted = places.flatMap((place) => stored.get(place)!.map(({ value }) => value))
+      expect(parameters.value(name)).toEqual(Float32Array.from(wanted))
+    }
+  })
+
+  test("refuses a folder whose tensors are not what its config says", () => {
+    const folder = testFolder()
+    rounded(tinyConfig).export(folder, { fields: { moe_intermediate_size: 2 * tinyConfig.expertHidden } })
+    const wrong = () => Trainer.import(readFolder(folder), { ops })
+    expect(wrong).toThrow(/gate_proj.weight of the shape \[4, 16, 16\], wanted \[4, 32, 16\]: name a model/)
+  })
+})
+
+const placeOf = (name: string, expert: number) => name.replace("experts.", `experts.${expert}.`)
 
 /** Every tensor of a folder as its numbers, each with the distance between the formats' numbers there. */
 function storedValues(folder: string): Map<string, { value: number; step: number }[]> {

@@ -1,13 +1,16 @@
 // Step 6. A model in training: batches in, steps of AdamW taken, reports out; saved and loaded with everything that the
 // next step depends on. Knows ids and folders; never tasks, text or recipes.
 
+import { parseConfig } from "../../model/config.ts"
 import type { ModelConfig, RawConfig } from "../../model/config.ts"
 import { assert, UserError } from "../../util/errors.ts"
+import type { Checkpoint } from "../../weights/source.ts"
 import { Arena } from "./arena.ts"
 import { positions, type StepReport, type TrainBatch } from "./batch.ts"
 import { startCopying } from "./copying-start.ts"
 import { exportCheckpoint, type ExportType } from "./export.ts"
 import { logitsOf, type SoftTargets } from "./head.ts"
+import { importCheckpoint } from "./import.ts"
 import { angles, forward, type Network } from "./model.ts"
 import { learn } from "./objective.ts"
 import type { Ops, Values } from "./ops.ts"
@@ -66,6 +69,13 @@ export class Trainer {
   static grow(smaller: Trainer, config: ModelConfig, options: CreateOptions): Trainer {
     const trainer = Trainer.create(config, options)
     trainer.parameters.grow(smaller.parameters)
+    return trainer
+  }
+
+  /** As `export` wrote it, or somebody else: its parameters, and no step taken yet. */
+  static import(checkpoint: Checkpoint, { ops }: { ops: Ops }): Trainer {
+    const trainer = new Trainer(parseConfig(checkpoint.config), ops, defaultRules)
+    importCheckpoint(checkpoint, trainer.parameters)
     return trainer
   }
 

@@ -55,6 +55,7 @@ export function calculatorProblem(
       { role: "user", content: phrase(random, requests[language], { a, sign, b }) },
     ],
     tools: box.tools,
+    slips: box.slips,
     faults,
     stages: [
       ...callStages(random, language, thought, (given) => tool.call([expression], given), { result }, fault),

@@ -49,6 +49,7 @@ export function lookupProblem(
       { role: "user", content: phrase(random, found[0].question, { x: joined(language, keys) }) },
     ],
     tools: box.tools,
+    slips: box.slips,
     faults,
     stages: stagesOf(random, language, found, { topic, box }, trouble, support),
   })

@@ -67,6 +67,7 @@ export function shopProblem(
       { role: "user", content: request },
     ],
     tools: box.tools,
+    slips: box.slips,
     faults,
     stages: shopStages(random, visit),
   })
