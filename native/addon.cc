@@ -114,7 +114,7 @@ napi_value create(napi_env env, napi_callback_info info) {
   if (!a.ok || threads < 1 || threads > 512 || (prefill != "exact" && prefill != "fast")) return fail(env, "create: bad arguments");
   const Kernels* kernels = kernelsFor(isa.c_str());
   if (!kernels) return fail(env, "this CPU has no " + isa + "; it has: " + kernelNames());
-  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels, prefill == "fast" ? fastestProducts(kernels->name) : nullptr), {}, false};
+  auto* handle = new Handle{std::make_unique<Engine>(threads, kernels, prefill == "fast" ? &fastestKernelsFor(kernels->name)->gemm : nullptr), {}, false};
   napi_value result;
   napi_create_external(env, handle, [](napi_env, void* p, void*) {
     auto* h = static_cast<Handle*>(p);

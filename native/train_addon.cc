@@ -141,7 +141,7 @@ napi_value train(napi_env env, napi_callback_info info) {
   return fail(env, std::string("train: no such op, or too few arguments: ") + name);
 }
 
-// trainer(threads, isa: "" for the best, products: "f32", or "" for the fastest) -> trainer
+// trainer(threads, isa: "" for the best, products: "f32", "bf16" where this CPU has them, or "fastest") -> trainer
 napi_value trainer(napi_env env, napi_callback_info info) {
   napi_value values[3], result;
   size_t count = 3, length = 0;
@@ -153,8 +153,10 @@ napi_value trainer(napi_env env, napi_callback_info info) {
     return fail(env, "trainer: bad arguments");
   const Kernels* kernels = kernelsFor(isa);
   if (!kernels) return fail(env, std::string("this CPU has no ") + isa + "; it has: " + kernelNames());
-  const TrainKernels* bfloat = *products ? nullptr : bfloatKernelsFor(kernels->name);
-  const TrainKernels* train = bfloat ? bfloat : trainKernelsFor(kernels->name);
+  const std::string wanted = products;
+  const TrainKernels* train = wanted == "fastest" ? fastestKernelsFor(kernels->name) : nullptr;
+  if (wanted == "bf16") train = bfloatKernelsFor(kernels->name);
+  if (!train) train = trainKernelsFor(kernels->name);
   napi_create_external(env, new Trainer(threads, kernels, train), [](napi_env, void* p, void*) { delete static_cast<Trainer*>(p); }, nullptr, &result);
   return result;
 }

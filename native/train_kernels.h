@@ -70,7 +70,7 @@ static inline int64_t attendBackScratch(int length, int headDim) {
 const TrainKernels* trainKernelsFor(const char* name);
 // The same with factors of products rounded to bfloat16; nullptr where it cannot.
 const TrainKernels* bfloatKernelsFor(const char* name);
-// Rounded ones where it can, else exact ones.
-const GemmKernels* fastestProducts(const char* name);
+// The faster of both on this CPU, as tried out.
+const TrainKernels* fastestKernelsFor(const char* name);
 // Whether this CPU multiplies pairs of bfloat16 in the lanes of AVX-512.
 bool hasBfloatProducts();

@@ -142,7 +142,7 @@ describe("a run", () => {
   })
 
   test.runIf(bfloat)("goes with products in bf16, to other weights", async () => {
-    expect((await run("rounded", { recipe: tinyRecipe("fastest") })).state).toBe("finished")
+    expect((await run("rounded", { recipe: tinyRecipe("bf16") })).state).toBe("finished")
     expect(weights("rounded").equals(weights("whole"))).toBe(false)
   })
 

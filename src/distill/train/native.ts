@@ -22,7 +22,7 @@ type NativeTrainer = object & { readonly trainer: unique symbol }
 
 /** native/train_addon.cc, one to one. */
 interface TrainAddon {
-  trainer(threads: number, isa: string, products: "f32" | ""): NativeTrainer
+  trainer(threads: number, isa: string, products: Products): NativeTrainer
   trainerIsa(trainer: NativeTrainer): string
   trainerProducts(trainer: NativeTrainer): "f32" | "bf16"
   train(trainer: NativeTrainer, op: string, numbers: Float64Array, ...arrays: (Values | Int32Array)[]): void
@@ -211,7 +211,7 @@ export class NativeOps implements Ops {
 
 function create(addon: TrainAddon, threads: number, isa: string, products: Products): NativeTrainer {
   try {
-    return addon.trainer(threads, isa, products === "f32" ? "f32" : "")
+    return addon.trainer(threads, isa, products)
   } catch (error) {
     throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }
