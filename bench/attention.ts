@@ -1,14 +1,16 @@
 // Attention of one token over a long compressed context, by itself: all of it, and what choosing queries read, in turns.
 // Keys are made up: topics of 32 tokens, and queries that ask for the topic of one of them, as sharply as --spread says.
 // Prints what choosing came to; appends a row for each depth to results/attention-<machine>.csv. A layer takes, at T3,
-// 128 MB for 262,144 tokens; the caches of as many layers as fit in memory make the reads come from memory.
+// 128 MB for 262,144 tokens; the caches of as many layers as fit in memory make the reads come from memory. In 16 bits,
+// tier 0, nothing is chosen.
 //
 //   npx tsx bench/attention.ts --depths 32768,131072,262144 --layers 8 --rounds 5
+//   npx tsx bench/attention.ts --tier 0 --depths 4096,16384 --layers 24
 
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { kvWindow, pagesBehind, pageTokens } from "../src/backend/backend.ts"
-import type { Attention, Batch, CodedTier, KvCache, Tensor } from "../src/backend/backend.ts"
+import type { Attention, Batch, KvCache, KvTier, Tensor } from "../src/backend/backend.ts"
 import { loadCpuBackend } from "../src/backend/cpu/cpu.ts"
 import { Random } from "../src/engine/random.ts"
 import { appendRow, machineName, median, today } from "./results.ts"
@@ -29,7 +31,8 @@ const depths = values.depths.split(",").map(Number)
 const [layers, rounds, spread, threads] = [values.layers, values.rounds, values.spread, values.threads].map(
   Number,
 )
-const tier = Number(values.tier) as CodedTier
+const tier = Number(values.tier) as KvTier
+const ways: readonly Attention[] = tier === 0 ? ["exact"] : ["exact", "selective"]
 const [kvHeads, group, headDim] = [4, 8, 128]
 const columns = kvHeads * headDim
 const [chunk, topicTokens, numTopics] = [512, 32, 64]
@@ -101,6 +104,7 @@ async function fill(from: number, to: number): Promise<void> {
     const v = ops.tensor(pool.subarray(0, tokens * columns), tokens, columns)
     for (let layer = 0; layer < layers; layer++) ops.storeKv(kv, layer, k, v)
     await ops.submit()
+    if (tier === 0) continue
     const last = first + tokens - 1
     for (let page = Math.max(1, pagesBehind(first - 1, kvWindow)); page < pagesBehind(last, kvWindow); page++)
       ops.trimKv(kv, page, tier)
@@ -121,12 +125,11 @@ let filled = 0
 for (const depth of depths.toSorted((a, b) => a - b)) {
   await fill(filled, depth)
   filled = depth
-  for (const attention of ["exact", "selective"] as const) await time(depth, attention)
+  for (const attention of ways) await time(depth, attention)
   const before = ops.selections(kv)
   const times: Record<Attention, number[]> = { exact: [], selective: [] }
   for (let round = 0; round < rounds; round++)
-    for (const attention of ["exact", "selective"] as const)
-      times[attention].push(await time(depth, attention))
+    for (const attention of ways) times[attention].push(await time(depth, attention))
   const after = ops.selections(kv)
   const scanned = after.scanned - before.scanned
   const chosen = scanned - (after.fellBack - before.fellBack)
@@ -137,10 +140,10 @@ for (const depth of depths.toSorted((a, b) => a - b)) {
     tier: `T${tier}`,
     depth,
     exactMsPerLayer: median(times.exact).toFixed(3),
-    selectiveMsPerLayer: median(times.selective).toFixed(3),
-    fellBack: ((scanned - chosen) / Math.max(1, scanned)).toFixed(3),
-    kept: ((after.kept - before.kept) / Math.max(1, chosen)).toFixed(4),
-    tokens: Math.round((after.tokens - before.tokens) / Math.max(1, chosen)),
+    selectiveMsPerLayer: scanned && median(times.selective).toFixed(3),
+    fellBack: scanned && ((scanned - chosen) / scanned).toFixed(3),
+    kept: chosen && ((after.kept - before.kept) / chosen).toFixed(4),
+    tokens: chosen && Math.round((after.tokens - before.tokens) / chosen),
   }
   console.log(row)
   appendRow(`attention-${values.machine}`, row)

@@ -291,48 +291,71 @@ void addWeighted(float* y, const float* const* x, const float* weight, int count
 
 // ---- attention
 
-// Scores of one page: [group][kPageTokens]; keys beyond the context are masked. Dot products are summed 16 at a time.
-template <int chunks> inline void pageScores(const float* q, int group, const uint16_t* keys, int count, float* scores) {
-  VF waiting[16];
+// Sixteen tokens' halves are 4 KB: further than that a processor does not look ahead by itself, and what is fetched much
+// earlier or all at once stands in the way of the loads.
+constexpr int kBlockTokens = kPageTokens / kPageBlocks;
+
+inline void fetchHalves(const uint16_t* from, int count) {
+  for (int i = 0; i < count; i += 32) prefetch(from + i);
+}
+
+// Scores of one page: [group][kPageTokens]; keys beyond the context are masked. Products are summed 16 at a time, of two
+// keys with a query that is loaded once. `after` is what is read next.
+template <int chunks>
+inline void pageScores(const float* q, int group, const uint16_t* keys, int count, const uint16_t* after, float* scores) {
+  constexpr int headDim = chunks * 16;
+  VF waiting[16];  // pairs of keys, head by head
   alignas(64) float sums[16];
-  int first = 0;  // of the waiting products, counted key by key
-  auto flush = [&](int n) {
+  int n = 0, head = 0, key = 0;  // products that wait; what the first pair is of
+  auto flush = [&] {
     sumLanes16(waiting, sums);
-    for (int i = 0; i < n; i++) scores[(first + i) % group * kPageTokens + (first + i) / group] = sums[i];
-    first += n;
+    for (int i = 0; i < n; i += 2) {
+      memcpy(scores + head * kPageTokens + key, sums + i, 8);
+      if (++head == group) head = 0, key += 2;
+    }
+    n = 0;
   };
   for (int i = 0; i < 16; i++) waiting[i] = zero();
-  for (int t = 0, n = 0; t < count; t++) {
-    VF k[chunks];
-    for (int c = 0; c < chunks; c++) k[c] = loadHalf(keys + (t * chunks + c) * 16);
+  // The last key's partner may lie beyond the context, though not beyond the page.
+  for (int t = 0; t < count; t += 2) {
+    const int next = t + kBlockTokens;
+    fetchHalves(next < kPageTokens ? keys + next * headDim : after + (next - kPageTokens) * headDim, 2 * headDim);
+    VF a[chunks], b[chunks];
+    for (int c = 0; c < chunks; c++) a[c] = loadHalf(keys + t * headDim + c * 16), b[c] = loadHalf(keys + (t + 1) * headDim + c * 16);
     for (int g = 0; g < group; g++) {
-      VF s = mul(load(q + g * chunks * 16), k[0]);
-      for (int c = 1; c < chunks; c++) s = fma(load(q + (g * chunks + c) * 16), k[c], s);
-      waiting[n++] = s;
-      if (n == 16) flush(16), n = 0;
+      VF x = load(q + g * headDim), s = mul(x, a[0]), r = mul(x, b[0]);
+      for (int c = 1; c < chunks; c++) x = load(q + g * headDim + c * 16), s = fma(x, a[c], s), r = fma(x, b[c], r);
+      waiting[n++] = s, waiting[n++] = r;
+      if (n == 16) flush();
     }
-    if (t == count - 1) flush(n);
   }
+  flush();
   maskScores(scores, group, count);
 }
 
-// out += probabilities of one page times its values, for `heads` heads, 16 columns of the head at a time.
-template <int heads> inline void headValues(const float* p, int headDim, const uint16_t* values, int count, float* out) {
-  for (int d = 0; d < headDim; d += 16) {
-    VF acc[heads];
-    for (int g = 0; g < heads; g++) acc[g] = load(out + g * headDim + d);
-    for (int t = 0; t < count; t++) {
-      const VF v = loadHalf(values + t * headDim + d);
-      for (int g = 0; g < heads; g++) acc[g] = fma(set1(p[g * kPageTokens + t]), v, acc[g]);
+// out += probabilities of one page times its values, for `heads` heads: a block of tokens, then 16 columns at a time.
+template <int heads>
+inline void headValues(const float* p, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
+  for (int first = 0; first < count; first += kBlockTokens) {
+    const int end = first + kBlockTokens < count ? first + kBlockTokens : count;
+    const uint16_t* next = first + kBlockTokens < kPageTokens ? values + (first + kBlockTokens) * headDim : after;
+    for (int d = 0; d < headDim; d += 16) {
+      fetchHalves(next + d * kBlockTokens, 16 * kBlockTokens);
+      VF acc[heads];
+      for (int g = 0; g < heads; g++) acc[g] = load(out + g * headDim + d);
+      for (int t = first; t < end; t++) {
+        const VF v = loadHalf(values + t * headDim + d);
+        for (int g = 0; g < heads; g++) acc[g] = fma(set1(p[g * kPageTokens + t]), v, acc[g]);
+      }
+      for (int g = 0; g < heads; g++) store(out + g * headDim + d, acc[g]);
     }
-    for (int g = 0; g < heads; g++) store(out + g * headDim + d, acc[g]);
   }
 }
 
-inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, float* out) {
+inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
   int g = 0;
-  for (; g + 8 <= group; g += 8) headValues<8>(p + g * kPageTokens, headDim, values, count, out + g * headDim);
-  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, out + g * headDim);
+  for (; g + 8 <= group; g += 8) headValues<8>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
+  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
 }
 
 // Online softmax, page by page in order, so that the result does not depend on chunking.
@@ -347,11 +370,12 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
   memset(sums[0], 0, static_cast<size_t>(2) * width * 4);
   for (int start = 0; start < context; start += kPageTokens, pages++) {
     const int count = context - start < kPageTokens ? context - start : kPageTokens;
+    const KvPage& next = pages[start + kPageTokens < context ? 1 : 0];
     if (pages->tier != 0 && !known) wholeQueries<chunks>(q + width, group, wholes), known = true;
-    if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, scores);
-    else codedPageScores<chunks>(q + width, wholes, group, *pages, pages[start + kPageTokens < context ? 1 : 0], scores);
+    if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, pages->values, scores);
+    else codedPageScores<chunks>(q + width, wholes, group, *pages, next, scores);
     weighScores(scores, group, headDim, count, pages->blocks, out);
-    if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, sums[0]);
+    if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, next.tier == 0 ? next.keys : pages->keys, sums[0]);
     else codedPageValues<chunks>(scores, group, *pages, sums[1]);
   }
 }
