@@ -1,10 +1,12 @@
 // One measurement of node-llama-cpp on a GGUF: loads, warms up, measures, prints one line of JSON, exits.
-// node bench/peer.mjs <folder with node_modules/node-llama-cpp> <model.gguf> <prefill tokens> <decode tokens> <threads>
+// node bench/peer.mjs <folder with node_modules/node-llama-cpp> <model.gguf> <prefill> <decode> <depth> <threads>
+// Prefill and decode are numbers of tokens, depth how many the context holds before.
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 
-const [folder, modelPath, prefill, decode, threads] = process.argv.slice(2)
+const [folder, modelPath, ...numbers] = process.argv.slice(2)
+const [prefill, decode, depth, threads] = numbers.map(Number)
 const entry = createRequire(join(folder, "package.json")).resolve("node-llama-cpp")
 const { getLlama, LlamaLogLevel } = await import(pathToFileURL(entry).href)
 
@@ -13,14 +15,13 @@ const llama = await getLlama({
   gpu: false,
   build: "never",
   logLevel: LlamaLogLevel.error,
-  maxThreads: Number(threads),
+  maxThreads: threads,
 })
 const model = await llama.loadModel({ modelPath })
-const numPrefill = Number(prefill)
 const context = await model.createContext({
-  contextSize: numPrefill + 512,
-  batchSize: numPrefill,
-  threads: Number(threads),
+  contextSize: depth + prefill + decode + 512,
+  batchSize: Math.max(prefill, 512),
+  threads,
 })
 const loadMs = performance.now() - begin
 const sequence = context.getSequence()
@@ -28,16 +29,18 @@ const sequence = context.getSequence()
 let state = 1
 const ids = (count) => Array.from({ length: count }, () => (state = (state * 48271) % 2147483647) % 150000)
 
-async function timePrefill(count) {
+async function fill(count) {
   await sequence.clearHistory()
-  const tokens = ids(count)
+  await sequence.evaluateWithoutGeneratingNewTokens(ids(count))
+}
+
+async function timePrefill(count) {
   const start = performance.now()
-  await sequence.evaluateWithoutGeneratingNewTokens(tokens)
+  await sequence.evaluateWithoutGeneratingNewTokens(ids(count))
   return count / ((performance.now() - start) / 1000)
 }
 
 async function timeDecode(count) {
-  await sequence.clearHistory()
   let done = 0
   let start = 0
   for await (const _ of sequence.evaluate(ids(4), { temperature: 0.7, yieldEogToken: true })) {
@@ -48,13 +51,16 @@ async function timeDecode(count) {
 }
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1]
-await timePrefill(32)
+await fill(32)
 await timeDecode(8)
 const prefills = []
 const decodes = []
-for (let round = 0; round < 3; round++) {
-  prefills.push(await timePrefill(numPrefill))
-  decodes.push(await timeDecode(Number(decode)))
+// To fill a context takes minutes; what follows is then measured once.
+for (let round = 0; round < (depth > 0 ? 1 : 3); round++) {
+  await (depth > 0 ? fill(depth) : sequence.clearHistory())
+  prefills.push(await timePrefill(prefill))
+  await sequence.eraseContextTokenRanges([{ start: depth, end: sequence.nextTokenIndex }])
+  decodes.push(await timeDecode(decode))
 }
 console.log(
   JSON.stringify({

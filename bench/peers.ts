@@ -22,6 +22,8 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "3" },
     prefill: { type: "string", default: "512" },
     decode: { type: "string", default: "64" },
+    /** Tokens that the context holds before. */
+    depth: { type: "string", default: "0" },
     threads: { type: "string", default: String(availableParallelism()) },
     machine: { type: "string", default: machineName() },
     between: { type: "string", default: "true" },
@@ -52,9 +54,9 @@ interface OurTurn extends Turn {
 
 async function ours(): Promise<OurTurn> {
   await run("sh", ["-c", values.between])
-  const { prefill, decode, threads } = values
+  const { prefill, decode, depth, threads } = values
   const result = await bench(
-    ...[packed, "--prefill", prefill, "--decode", decode, "--depth", "0", "--threads", threads],
+    ...[packed, "--prefill", prefill, "--decode", decode, "--depth", depth, "--threads", threads],
   )
   return {
     prefill: result.prefill[0].tokensPerSecond,
@@ -69,7 +71,7 @@ async function ours(): Promise<OurTurn> {
 
 async function peer(): Promise<Turn> {
   await run("sh", ["-c", values.between])
-  const args = [values.peer ?? "", gguf, values.prefill, values.decode, values.threads]
+  const args = [values.peer ?? "", gguf, values.prefill, values.decode, values.depth, values.threads]
   const { stdout } = await run(process.execPath, [join(root, "bench/peer.mjs"), ...args])
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
 }
@@ -115,5 +117,6 @@ const row = {
   rss_bytes: of(({ a }) => a.rssBytes, 0),
   peer_rss_bytes: of(({ b }) => b.rssBytes, 0),
   peer: `node-llama-cpp ${version}`,
+  depth: values.depth,
 }
 console.log(appendRow(values.machine, row))
