@@ -6,7 +6,13 @@ import { join } from "node:path"
 import { readFormat } from "../chat/format.ts"
 import { ChatTemplate } from "../chat/template.ts"
 import { loadTokenizer } from "../tokenizer/tokenizer.ts"
-import { generationConfigFile, readFiles, readTokenizerFiles, tokenizerFiles } from "../weights/files.ts"
+import {
+  generationConfigFile,
+  readFiles,
+  readTokenizerFiles,
+  tokenizerConfigFile,
+  tokenizerFiles,
+} from "../weights/files.ts"
 import { trainOnProblems } from "./bpe-corpus.ts"
 import type { EncodeTrace } from "./dataset.ts"
 import type { Recipe } from "./recipe.ts"
@@ -41,14 +47,24 @@ export async function openTokenizer(folder: RunFolder, recipe: Recipe): Promise<
 }
 
 async function makeTokenizer(folder: RunFolder, recipe: Recipe): Promise<void> {
-  const files = recipe.from === undefined ? trainedFiles(recipe) : readFiles(recipe.from, goesOnWith)
+  const files = recipe.from === undefined ? trainedFiles(recipe) : givenFiles(recipe.from)
   await folder.writeFolder(tokenizerFolder, (path) => {
     for (const [name, content] of files) writeFileSync(join(path, name), content)
   })
 }
 
-/** Its own tokenizer, as such a run wrote it. */
-const goesOnWith = [generationConfigFile, ...tokenizerFiles]
+/** The vocabulary of a model's folder; how conversations are written is the world's. */
+function givenFiles(from: string): [string, string][] {
+  const files = [...readFiles(from, [generationConfigFile, ...tokenizerFiles])]
+  return files.map(([name, bytes]) => {
+    const text = new TextDecoder().decode(bytes)
+    if (name !== tokenizerConfigFile) return [name, text]
+    return [
+      name,
+      JSON.stringify({ ...(JSON.parse(text) as object), chat_template: nanoTemplate }, undefined, 2),
+    ]
+  })
+}
 
 function trainedFiles({ tokenizer, seed, models }: Recipe): [string, string][] {
   const bpe = trainOnProblems({

@@ -4,7 +4,7 @@
 
 import type { Json, Message, Tool } from "../../types.ts"
 import { assert } from "../../util/errors.ts"
-import type { Mode, Problem, Slip } from "./problem.ts"
+import type { Mode, Problem } from "./problem.ts"
 
 /** What is needed of a tokenizer. */
 export interface IdEncoder {
@@ -23,7 +23,7 @@ export interface Renderer {
 
 export interface EncodedSequence {
   readonly ids: Int32Array
-  /** How much it counts to predict this id: 1 where the assistant wrote it, but 0 within what it takes back. */
+  /** How much it counts to predict this id: 1 where the assistant wrote it. */
   readonly weights: Float32Array // [ids]
 }
 
@@ -41,7 +41,6 @@ interface Turn {
 interface Section {
   readonly text: string
   readonly weight: number
-  readonly slips?: readonly Slip[]
 }
 
 export function encodeTrace(
@@ -58,7 +57,7 @@ export function encodeTrace(
     if (!goesOn) sequences.push([])
     const sections = sequences[sequences.length - 1]
     sections.push({ text: goesOn ? prompt.slice(seen.length) : prompt, weight: promptWeight })
-    sections.push({ text: reply, weight: 1, slips: problem.slips })
+    sections.push({ text: reply, weight: 1 })
     seen = prompt + reply
   }
   return sequences.map((sections) => encodeSections(tokenizer, sections))
@@ -85,7 +84,7 @@ export function turnsOf(template: Renderer, problem: Problem, mode: Mode): Turn[
 
 /** Sections are encoded apart, as inference has them: no token crosses from the prompt into the reply. */
 function encodeSections(tokenizer: IdEncoder, sections: readonly Section[]): EncodedSequence {
-  const encoded = sections.map((section) => ({ ...section, ids: tokenizer.encode(section.text) }))
+  const encoded = sections.map(({ text, weight }) => ({ ids: tokenizer.encode(text), weight }))
   const length = encoded.reduce((sum, { ids }) => sum + ids.length, 0)
   const ids = new Int32Array(length)
   const weights = new Float32Array(length)
@@ -93,25 +92,7 @@ function encodeSections(tokenizer: IdEncoder, sections: readonly Section[]): Enc
   for (const section of encoded) {
     ids.set(section.ids, end)
     weights.fill(section.weight, end, end + section.ids.length)
-    for (const [from, to] of slipsOf(section)) {
-      const idsUntil = (at: number) => numCommon(tokenizer.encode(section.text.slice(0, at)), section.ids)
-      weights.fill(0, end + idsUntil(from), end + idsUntil(to))
-    }
     end += section.ids.length
   }
   return { ids, weights }
-}
-
-/** From where to where a section's text is taken back. */
-function slipsOf({ text, slips = [] }: Section): [from: number, to: number][] {
-  return slips.flatMap((slip) => {
-    const from = text.indexOf(slip.text + slip.mend)
-    return from < 0 ? [] : [[from, from + slip.text.length]]
-  })
-}
-
-/** How many ids two texts begin with alike: an id that crosses an edge belongs to what comes after it. */
-function numCommon(a: Int32Array, b: Int32Array): number {
-  const at = a.findIndex((id, i) => id !== b[i])
-  return at < 0 ? a.length : at
 }

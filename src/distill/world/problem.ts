@@ -13,12 +13,6 @@ export type Language = "en" | "zh"
 
 export type AssistantMessage = Message & { role: "assistant" }
 
-/** A text that is wrong where `mend` follows: it is shown, and what mends it is learned. */
-export interface Slip {
-  readonly text: string
-  readonly mend: string
-}
-
 export interface Problem {
   /** The kind, such as "heads-and-legs". */
   readonly task: string
@@ -29,8 +23,6 @@ export interface Problem {
   readonly messages: readonly Message[]
   readonly tools?: readonly Tool[]
   readonly faults: "none" | "injected"
-  /** What a trace says only to take it back. */
-  readonly slips?: readonly Slip[]
   /** A verified continuation: assistant turns, with tool results and user turns between them. */
   trace(mode: Mode): readonly Message[]
   /** The other side, for one conversation. */

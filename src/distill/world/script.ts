@@ -2,7 +2,7 @@
 // reply does. Knows calls and checks; never what a conversation is about.
 
 import type { Json, Message, Tool, ToolCall } from "../../types.ts"
-import type { AssistantMessage, Language, Mode, Play, Problem, Slip, Verdict } from "./problem.ts"
+import type { AssistantMessage, Language, Mode, Play, Problem, Verdict } from "./problem.ts"
 
 /** Says what is wrong with an answer, or nothing. */
 export type Check = (content: string) => string | undefined
@@ -33,7 +33,6 @@ export interface Script {
   readonly messages: readonly Message[]
   readonly tools?: readonly Tool[]
   readonly faults?: Problem["faults"]
-  readonly slips?: readonly Slip[]
   readonly stages: readonly Stage[]
 }
 

@@ -36,7 +36,7 @@ describe("nano's chat template", () => {
   test("shows the system message and the tools in one turn", () => {
     const messages: Message[] = [{ role: "system", content: "Be kind." }, ...hello]
     expect(render(format, { messages, tools: [tool] })).toBe(
-      '<|im_start|>system\nBe kind.\n\n<tools>\n{"name": "get_order", "description": "Get an order.", ' +
+      '<|im_start|>system\nBe kind.\n\n<tools>\n{"description": "Get an order.", "name": "get_order", ' +
         '"parameters": {"type": "object"}}\n</tools>\nCall: <tool_call>{"name", "arguments"}</tool_call><|im_end|>\n' +
         "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n",
     )

@@ -1,13 +1,20 @@
 // Step 6. nano's chat template: roles between `<|im_start|>` and `<|im_end|>`, thoughts and tools as Qwen3's hybrid
 // checkpoints write them, with fewer words about tools, because here every token is learnt.
 //
+// A tool's description stands before its name: who has found what a tool is for reads on to what it is called, where a
+// small model would have to look back otherwise.
+//
 // Thoughts are shown again only after the user's last question, so within one question what is rendered is what was
 // generated, and the prefix cache holds; the empty thought of the plain mode too.
 
 const systemTurn = `{%- set system = messages[0].content if messages[0].role == 'system' else '' %}
 {%- if tools %}
     {{- '<|im_start|>system\\n' + (system + '\\n\\n' if system else '') + '<tools>' }}
-    {%- for tool in tools %}{{- '\\n' + (tool.function if tool.function else tool) | tojson }}{%- endfor %}
+    {%- for tool in tools %}
+        {%- set shown = tool.function if tool.function else tool %}
+        {{- '\\n{' + ('"description": ' + shown.description | tojson + ', ' if shown.description else '') }}
+        {{- '"name": ' + shown.name | tojson + (', "parameters": ' + shown.parameters | tojson if shown.parameters else '') + '}' }}
+    {%- endfor %}
     {{- '\\n</tools>\\nCall: <tool_call>{"name", "arguments"}</tool_call><|im_end|>\\n' }}
 {%- elif system %}
     {{- '<|im_start|>system\\n' + system + '<|im_end|>\\n' }}

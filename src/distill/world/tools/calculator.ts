@@ -39,7 +39,7 @@ export function calculatorProblem(
   const result = operations[sign](a, b)
   const fault = faults === "none" ? "none" : random.pick(["timeout", "malformed", "down"] as const)
   const wish = { en: "Large numbers. Use the tool.", zh: "数字很大,用工具。" }[language]
-  const thought = wish + box.choice("calculate", random)
+  const thought = wish + box.choice("calculate")
   const told: Stage = {
     kind: "say",
     thought: { en: "Tell the result.", zh: "告诉结果。" }[language],
@@ -55,7 +55,6 @@ export function calculatorProblem(
       { role: "user", content: phrase(random, requests[language], { a, sign, b }) },
     ],
     tools: box.tools,
-    slips: box.slips,
     faults,
     stages: [
       ...callStages(random, language, thought, (given) => tool.call([expression], given), { result }, fault),

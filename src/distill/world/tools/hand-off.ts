@@ -26,7 +26,7 @@ const systems = {
 
 /** Some conversations have the tool, some the number. */
 export function drawSupport(random: Random, language: Language, box: Toolbox): Support {
-  if (box.has("handOff")) return { tool: box.of("handOff"), choice: box.choice("handOff", random) }
+  if (box.has("handOff")) return { tool: box.of("handOff"), choice: box.choice("handOff") }
   const phone = `${drawDigits(random, 3)}-${drawDigits(random, 4)}`
   return { phone, system: phrase(random, systems[language], { phone }) }
 }

@@ -29,7 +29,7 @@ export interface NamedTool {
   readonly tool: Tool
   /** What decided that this name may be used. */
   readonly content: string
-  /** Its name and what it is for, letter for letter as the prompt has them. */
+  /** What it is for and its name, letter for letter as the prompt has them. */
   readonly quote: string
   /** A call with the values in the order of the purpose's arguments. */
   call(values: readonly (string | number)[], result: Result): Call
@@ -77,7 +77,7 @@ export function nameTool(
   return {
     name,
     content: contentOf(pair),
-    quote: `"name": ${JSON.stringify(name)}, "description": ${JSON.stringify(description)}`,
+    quote: `"description": ${JSON.stringify(description)}, "name": ${JSON.stringify(name)}`,
     tool: {
       type: "function",
       function: {

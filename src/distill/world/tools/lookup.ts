@@ -49,7 +49,6 @@ export function lookupProblem(
       { role: "user", content: phrase(random, found[0].question, { x: joined(language, keys) }) },
     ],
     tools: box.tools,
-    slips: box.slips,
     faults,
     stages: stagesOf(random, language, found, { topic, box }, trouble, support),
   })
@@ -69,7 +68,7 @@ function stagesOf(
   )
   const what = purposes[topic].subject[language]
   const wish = { en: `Look up the ${what}: ${keys}.`, zh: `查${what}:${keys}。` }[language]
-  const thought = wish + box.choice(topic, random)
+  const thought = wish + box.choice(topic)
   const tool = box.of(topic)
   const [{ key, result }] = found
   const make = (given: Result) => tool.call([key], given)

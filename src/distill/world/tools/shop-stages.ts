@@ -55,7 +55,7 @@ export function shopStages(random: Random, visit: Visit): Stage[] {
   const called = made.flatMap((step, i) => {
     const tool = visit.box.of(step.purpose)
     const make = (result: Result) => tool.call([step.value], result)
-    const thought = step.thought + visit.box.choice(step.purpose, random)
+    const thought = step.thought + visit.box.choice(step.purpose)
     return callStages(random, language, thought, make, step.result, i === failing ? fault : "none")
   })
   if (fault === "down") return [...called, ...handOff(random, language, visit.support)]
@@ -74,7 +74,7 @@ function wrongId(random: Random, visit: Visit): Stage[] {
   const asked: Stage[] = [
     {
       kind: "call",
-      thought: thoughts[language].order(given) + box.choice("getOrder", random),
+      thought: thoughts[language].order(given) + box.choice("getOrder"),
       calls: [box.of("getOrder").call([given], error)],
     },
     {

@@ -67,7 +67,6 @@ export function shopProblem(
       { role: "user", content: request },
     ],
     tools: box.tools,
-    slips: box.slips,
     faults,
     stages: shopStages(random, visit),
   })

@@ -1,5 +1,4 @@
-// Step 6. Which of the tools is for what: many choices of a name in one short text. A name stands before the description
-// that says what it is for, so that to choose one is to look back, which calls alone teach slowly.
+// Step 6. Which of the tools is for what: many choices of a name in one short text.
 
 import { json } from "../checks.ts"
 import { phrase } from "../phrase.ts"
