@@ -1,5 +1,5 @@
-// Step 6. The run's tokenizer: trained once on the world's text, or that of the model to go on from, and kept as files, then opened to encode traces. Knows
-// the world's template; never models.
+// Step 6. The run's tokenizer: trained once on the world's text, or that of the model to go on from, and kept as files,
+// then opened to encode traces. Knows the world's template; never models.
 
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
