@@ -54,7 +54,7 @@ struct Largest {
   float values[kMaxLargest];
 };
 
-// How a product of few rows fetches weights ahead: every line, 2 KB before its load; or the head of every page, two
+// How a product of few rows fetches weights ahead: every line, 4 KB before its load; or the head of every page, two
 // pages before, and the rest is left to the processor, which follows a stream within a page but not into the next.
 enum class Fetch { kLines, kPageHeads };
 
