@@ -1,6 +1,6 @@
 // Measures what a model loses by a choice of ours: `eval kv` compares keys and values in fewer bits with those in 16.
 
-import { Argument, InvalidArgumentError } from "commander"
+import { Argument, InvalidArgumentError, Option } from "commander"
 import type { Command } from "commander"
 import { kvTiers, kvWindow, pageTokens, selection } from "../backend/backend.ts"
 import type { CodedTier } from "../backend/backend.ts"
@@ -44,6 +44,7 @@ interface EvalOptions extends ModelOptions, AttentionOptions {
   positions: number
   replyTokens: number
   seed: number
+  thinking: "on" | "off"
   prompts?: string
   inject?: number
   report?: string
@@ -65,6 +66,11 @@ export function define(command: Command): void {
     .option("--positions <number>", "logits compared in each text", wholeNumber(1, 4096), 64)
     .option("--reply-tokens <number>", "longest greedy reply", wholeNumber(1, 4096), 48)
     .option("--seed <number>", "of the texts", wholeNumber(0, 2 ** 31), 1)
+    .addOption(
+      new Option("--thinking <mode>", "whether the model thinks before it answers, which takes reply tokens")
+        .choices(["on", "off"])
+        .default("off"),
+    )
     .option("--prompts <file>", "ask these, one JSON object a line, in place of our own")
     .option(
       "--inject <tokens>",

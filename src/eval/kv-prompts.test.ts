@@ -62,6 +62,17 @@ describe("planned prompts", () => {
   })
 })
 
+test("planned prompts leave the thought to a model that may think, and judge what comes after it", () => {
+  const [off] = plannedPrompts({ ...plan, conversations: 0 }, speech)
+  const [on] = plannedPrompts({ ...plan, conversations: 0, thinking: "on" }, speech)
+  const whole = ({ ids, questions }: typeof on) => speech.tokenizer.decode([...ids, ...questions[0].ids])
+  expect(whole(off)).toBe(`${whole(on)}<think>\n\n</think>\n\n`)
+  const value = [...whole(on).matchAll(/\b\d{4}\b/g)].find(([four]) => off.questions[0].isRight(tokens(four)))
+  const { isRight } = on.questions[0]
+  expect(isRight(tokens(`<think>\nIt is there.\n</think>\n\n${value?.[0]}`))).toBe(true)
+  expect(isRight(tokens(`<think>\n${value?.[0]}`))).toBe(false)
+})
+
 describe("prompts from a file", () => {
   const read = (text: string) => promptsFrom("p.jsonl", text, speech.tokenizer)
 

@@ -39,6 +39,8 @@ export interface PromptPlan {
   /** Conversations of each length. */
   readonly conversations: number
   readonly seed: number
+  /** Whether the model thinks before it answers, where it is one that may; not where left out. */
+  readonly thinking?: "on" | "off"
 }
 
 /** How the model reads and writes. */
@@ -52,28 +54,33 @@ export function plannedPrompts(plan: PromptPlan, speech: Speech): KvPrompt[] {
     ...Array.from({ length: plan.depths }, (_, i) =>
       needlePrompt(length, plan.depths === 1 ? 0.5 : i / (plan.depths - 1), plan, speech),
     ),
-    ...Array.from({ length: plan.conversations }, (_, i) => sumsPrompt(length, plan.seed + i, speech)),
+    ...Array.from({ length: plan.conversations }, (_, i) => sumsPrompt(length, plan, i, speech)),
   ])
 }
 
 function needlePrompt(
   length: number,
   depth: number,
-  { needles, seed }: PromptPlan,
+  { needles, seed, thinking }: PromptPlan,
   speech: Speech,
 ): KvPrompt {
   const random = new Random(seed + length + Math.round(1000 * depth))
   const problem = recallProblem(random, "held-out", "en", { targetTokens: length, needles, depth })
-  return asked("needles", problem, problem.messages, speech, depth)
+  return asked("needles", problem, problem.messages, { ...speech, thinking, depth })
 }
 
 /** Problems with their right answers until the text is long enough; the last one is asked. */
-function sumsPrompt(length: number, seed: number, speech: Speech): KvPrompt {
-  const source = problems({ tasks: wordTasks, split: "held-out", languages: ["en"], seed })
+function sumsPrompt(
+  length: number,
+  { seed, thinking }: PromptPlan,
+  number: number,
+  speech: Speech,
+): KvPrompt {
+  const source = problems({ tasks: wordTasks, split: "held-out", languages: ["en"], seed: seed + number })
   const before: Message[] = []
   for (;;) {
     const problem = source.next().value
-    const prompt = asked("sums", problem, [...before, ...problem.messages], speech)
+    const prompt = asked("sums", problem, [...before, ...problem.messages], { ...speech, thinking })
     if (prompt.ids.length >= length) return prompt
     before.push(...problem.messages, ...problem.trace("plain"))
   }
@@ -83,10 +90,14 @@ function asked(
   kind: KvPrompt["kind"],
   problem: Problem,
   messages: readonly Message[],
-  { format, tokenizer }: Speech,
-  depth?: number,
+  {
+    format,
+    tokenizer,
+    thinking = "off",
+    depth,
+  }: Speech & Pick<PromptPlan, "thinking"> & Pick<Question, "depth">,
 ): KvPrompt {
-  const prompt = render(format, { messages, thinking: "off" })
+  const prompt = render(format, { messages, thinking })
   const ids = tokenizer.encode(prompt)
   const { toolFormat } = format
   const isRight = (reply: readonly number[]) => {
