@@ -53,8 +53,8 @@ std::chrono::steady_clock::duration productTime(const GemmKernels& g) {
 
 }  // namespace
 
-// One instruction for two products is no gain where it takes four times as long: Zen 4's are twice as fast, Emerald
-// Rapids' a third slower. So both are tried, once.
+// One instruction for two products is a gain or none, by the processor: on Zen 4 products are twice as fast by it, on
+// Emerald Rapids a third slower. So both are tried, once.
 const TrainKernels* fastestKernelsFor(const char* name) {
   const TrainKernels *exact = trainKernelsFor(name), *rounded = bfloatKernelsFor(name);
   if (!rounded) return exact;

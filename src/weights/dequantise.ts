@@ -4,7 +4,7 @@
 import { assert } from "../util/errors.ts"
 import { float8Values } from "./float8.ts"
 import { halfAt } from "./half.ts"
-import { scaleBlock, sourceGeometry, type SourceType } from "./source.ts"
+import { scaleBlock, sourceGeometry, typeBytes, type SourceType } from "./source.ts"
 
 /** Decodes one block at byte `at` into `out[to...]`. */
 type BlockDecoder = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void
@@ -108,6 +108,13 @@ export function dequantise(type: SourceType, bytes: Uint8Array, out: Float32Arra
   const decode = blockDecoders[type]
   if (decode === undefined) return dequantiseFloats(type, bytes, out)
   for (let block = 0; block < blocks; block++) decode(bytes, block * blockBytes, out, block * blockValues)
+}
+
+/** The same into an array of its own. */
+export function dequantised(type: SourceType, bytes: Uint8Array): Float32Array {
+  const floats = new Float32Array(bytes.length / typeBytes(type, 1))
+  dequantise(type, bytes, floats)
+  return floats
 }
 
 function dequantiseFloats(type: SourceType, bytes: Uint8Array, out: Float32Array): void {

@@ -5,12 +5,12 @@ import { createHash } from "node:crypto"
 import type { Hash } from "node:crypto"
 import { closeSync, openSync, readSync } from "node:fs"
 import { UserError } from "../util/errors.ts"
-import { applyScales, dequantise } from "./dequantise.ts"
+import { applyScales, dequantise, dequantised } from "./dequantise.ts"
 import { fileError } from "./file.ts"
 import { panelRows } from "./format.ts"
 import type { Piece } from "./pack-plan.ts"
 import { typeBytes } from "./source.ts"
-import type { SourcePart, SourceType } from "./source.ts"
+import type { SourcePart } from "./source.ts"
 
 /** Bytes read at once: large for the disk, small for the processor's cache. */
 export const chunkBytes = 1 << 20
@@ -87,7 +87,7 @@ export class PieceSource {
     if (!scales) return undefined
     const bytes = Buffer.concat(scales.parts.map((part) => Uint8Array.from(this.read(part))))
     hash.update(bytes)
-    return toFloats(scales.type, bytes)
+    return dequantised(scales.type, bytes)
   }
 
   #readSome(path: string, out: Uint8Array, position: number): number {
@@ -99,10 +99,4 @@ export class PieceSource {
       throw fileError(path, error)
     }
   }
-}
-
-function toFloats(type: SourceType, bytes: Uint8Array): Float32Array {
-  const floats = new Float32Array(bytes.length / typeBytes(type, 1))
-  dequantise(type, bytes, floats)
-  return floats
 }

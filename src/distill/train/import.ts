@@ -1,9 +1,8 @@
 // Step 6. A Hugging Face folder in, parameters to go on training from out. Knows tensors; never whose they are.
 
 import { UserError } from "../../util/errors.ts"
-import { applyScales, dequantise } from "../../weights/dequantise.ts"
+import { applyScales, dequantised } from "../../weights/dequantise.ts"
 import { withFile } from "../../weights/file.ts"
-import { typeBytes } from "../../weights/source.ts"
 import type { Checkpoint, SourcePart, SourceTensor, SourceType } from "../../weights/source.ts"
 import type { Parameters } from "./parameters.ts"
 
@@ -35,7 +34,5 @@ function valuesOf({ type, shape, parts, scales }: SourceTensor): Float32Array {
 }
 
 function floatsOf(type: SourceType, { path, offset, bytes }: SourcePart): Float32Array {
-  const values = new Float32Array(bytes / typeBytes(type, 1))
-  withFile(path, (source) => dequantise(type, source.read(offset, bytes), values))
-  return values
+  return withFile(path, (source) => dequantised(type, source.read(offset, bytes)))
 }
