@@ -12,6 +12,7 @@ import { instructionProblem } from "./talk/instructions.ts"
 import { jsonProblem } from "./talk/json-form.ts"
 import { recallProblem } from "./talk/recall.ts"
 import type { RecallOptions } from "./talk/recall.ts"
+import { recordsProblem } from "./talk/records.ts"
 import { outsideQuestion, smallTalk } from "./talk/small-talk.ts"
 import { calculatorProblem } from "./tools/calculator.ts"
 import { lookupProblem } from "./tools/lookup.ts"
@@ -94,6 +95,11 @@ const tasks: readonly Task[] = [
     name: "copying",
     weight: 6,
     draw: (random, language, { split }) => copyProblem(random, split, language),
+  },
+  {
+    name: "records",
+    weight: 6,
+    draw: (random, language, { split }) => recordsProblem(random, split, language),
   },
   {
     name: "dialogue",

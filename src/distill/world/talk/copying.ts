@@ -34,7 +34,7 @@ function drawText(random: Random, split: Split, language: Language): string {
   return Array.from({ length: count }, () => drawWord(random, split, language)).join(separator)
 }
 
-function drawWord(random: Random, split: Split, language: Language): string {
+export function drawWord(random: Random, split: Split, language: Language): string {
   const listed = () =>
     random.pick(
       [names, cities, colours, places, products].map((lists) => lists[language])[random.between(0, 4)],

@@ -56,8 +56,8 @@ const spellings: readonly Naming["spell"][] = [
   (verb, noun) => `${noun}.${verb}`,
 ]
 
-export function pickNaming(random: Random): Naming {
-  return { words: random.chance(0.5) ? "made up" : "meant", spell: random.pick(spellings) }
+export function pickNaming(random: Random, madeUp = 0.5): Naming {
+  return { words: random.chance(madeUp) ? "made up" : "meant", spell: random.pick(spellings) }
 }
 
 export function nameTool(

@@ -24,8 +24,8 @@ export function toolbox(
   random: Random,
   split: Split,
   language: Language,
+  naming = pickNaming(random),
 ): Toolbox {
-  const naming = pickNaming(random)
   const named = new Map(
     inside.map((purpose) => [purpose, nameTool(purposes[purpose], random, split, language, naming)]),
   )
