@@ -77,15 +77,8 @@ export function nameTool(
   return {
     name,
     content: contentOf(pair),
-    quote: `"description": ${JSON.stringify(description)}, "name": ${JSON.stringify(name)}`,
-    tool: {
-      type: "function",
-      function: {
-        name,
-        description,
-        parameters: { type: "object", properties },
-      },
-    },
+    quote: quoteOf(description, name),
+    tool: toolOf(name, description, properties),
     call: (values, result) => ({
       name,
       arguments: Object.fromEntries(order.map((i) => [named[i], values[i]])),
@@ -93,6 +86,17 @@ export function nameTool(
     }),
   }
 }
+
+/** As a thought quotes a tool: letter for letter what nano's template shows of it. */
+export function quoteOf(description: string, name: string): string {
+  return `"description": ${JSON.stringify(description)}, "name": ${JSON.stringify(name)}`
+}
+
+export function toolOf(name: string, description: string, properties: Properties): Tool {
+  return { type: "function", function: { name, description, parameters: { type: "object", properties } } }
+}
+
+type Properties = Readonly<Record<string, { readonly type: Argument["type"] }>>
 
 type Pair = readonly [verb: string, noun: string]
 
