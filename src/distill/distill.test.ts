@@ -1,17 +1,19 @@
 // Whole runs at a tiny size, with the plain ops where there is no addon.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { load } from "../llm.ts"
 import { UserError } from "../util/errors.ts"
+import { readTokenizerFiles, templateFile } from "../weights/files.ts"
 import { distill } from "./distill.ts"
 import type { DistilOptions, DistilProgress, DistilResult } from "./distill.ts"
 import type { Products } from "./train/ops.ts"
 import { RunFolder } from "./run-folder.ts"
 import { Trainer } from "./train/trainer.ts"
 import { openOps } from "./workbench.ts"
+import { nanoTemplate } from "./world/template.ts"
 
 const file = "recipes/smoke.json"
 
@@ -88,10 +90,12 @@ describe("a run", () => {
     expect(values("student")).toEqual(values("base"))
   })
 
-  test("goes on from a folder: its tokenizer, its weights, and more layers for the teacher", async () => {
+  test("goes on from a folder: its vocabulary, its weights, and more layers for the teacher", async () => {
     const recipe = JSON.parse(tinyRecipe())
     const { teacher, student } = recipe.models
-    recipe.from = join(folder, "whole/export")
+    recipe.from = join(folder, "older")
+    cpSync(join(folder, "whole/export"), recipe.from, { recursive: true })
+    writeFileSync(join(recipe.from, templateFile), "{{ messages[0].content }}")
     recipe.models.teacher = { ...student, num_hidden_layers: 3 }
     recipe.stages = recipe.stages
       .filter(({ kind }: { kind: string }) => kind === "traces")
@@ -103,9 +107,11 @@ describe("a run", () => {
     expect(readFileSync(join(folder, "further/export/tokenizer.json"))).toEqual(
       readFileSync(join(folder, "whole/export/tokenizer.json")),
     )
+    const template = readTokenizerFiles(join(folder, "further/export")).get(templateFile)
+    expect(new TextDecoder().decode(template)).toBe(nanoTemplate)
     recipe.models.teacher = teacher
     await expect(run("unlike", { recipe: JSON.stringify(recipe) })).rejects.toThrow(
-      /export has hidden 32, the recipe's teacher 64: name a model of the same shape/,
+      /older has hidden 32, the recipe's teacher 64: name a model of the same shape/,
     )
   })
 

@@ -10,6 +10,7 @@ import {
   generationConfigFile,
   readFiles,
   readTokenizerFiles,
+  templateFile,
   tokenizerConfigFile,
   tokenizerFiles,
 } from "../weights/files.ts"
@@ -53,17 +54,19 @@ async function makeTokenizer(folder: RunFolder, recipe: Recipe): Promise<void> {
   })
 }
 
-/** The vocabulary of a model's folder; how conversations are written is the world's. */
+/** The vocabulary of a model's folder; how conversations are written is the world's, whatever file the folder has it in. */
 function givenFiles(from: string): [string, string][] {
   const files = [...readFiles(from, [generationConfigFile, ...tokenizerFiles])]
-  return files.map(([name, bytes]) => {
-    const text = new TextDecoder().decode(bytes)
-    if (name !== tokenizerConfigFile) return [name, text]
-    return [
-      name,
-      JSON.stringify({ ...(JSON.parse(text) as object), chat_template: nanoTemplate }, undefined, 2),
-    ]
-  })
+  return files
+    .filter(([name]) => name !== templateFile)
+    .map(([name, bytes]) => {
+      const text = new TextDecoder().decode(bytes)
+      if (name !== tokenizerConfigFile) return [name, text]
+      return [
+        name,
+        JSON.stringify({ ...(JSON.parse(text) as object), chat_template: nanoTemplate }, undefined, 2),
+      ]
+    })
 }
 
 function trainedFiles({ tokenizer, seed, models }: Recipe): [string, string][] {
