@@ -231,15 +231,10 @@ PageRows rowsOf(Arguments& a, Handle* h) {
   return rows;
 }
 
-// fn(a token's row of one head in 16 bits, where it stands among floats, of keys or of values)
-template <class Fn> void eachRow(const PageRows& rows, Fn fn) {
-  const KvCache& kv = *rows.cache;
+// fn(token, head, where its row begins among the floats)
+template <class Fn> void eachRow(const KvCache& kv, Fn fn) {
   for (int t = 0; t < kPageTokens; t++)
-    for (int h = 0; h < kv.kvHeads; h++) {
-      const int at = (t * kv.kvHeads + h) * kv.headDim;
-      fn(kv.keys(rows.page, rows.layer, h) + t * kv.headDim, rows.keys + at);
-      fn(kv.values(rows.page, rows.layer, h) + t * kv.headDim, rows.values + at);
-    }
+    for (int h = 0; h < kv.kvHeads; h++) fn(t, h, (t * kv.kvHeads + h) * kv.headDim);
 }
 
 // writeKv(engine, kv, page, layer, keys, values, tier) -> whether memory sufficed; with the codes of a tier above 0
@@ -256,7 +251,12 @@ napi_value writeKv(napi_env env, napi_callback_info info) {
   std::fenv_t before;
   std::fegetenv(&before);
   flushDenormals();
-  eachRow(rows, [&](uint16_t* halves, const float* floats) { kernels.storeHalf(floats, kv.headDim, halves); });
+  eachRow(kv, [&](int t, int head, int at) {
+    uint16_t key[kMaxHeadDim];
+    kernels.storeHalf(rows.keys + at, kv.headDim, key);
+    kv.putKey(rows.page, rows.layer, head, t, key);
+    kernels.storeHalf(rows.values + at, kv.headDim, kv.values(rows.page, rows.layer, head) + t * kv.headDim);
+  });
   for (int head = 0; head < kv.kvHeads && tier > 0; head++) {
     uint8_t* pieces[kPieces];
     for (int i = 0; i < kPieces; i++) pieces[i] = kv.piece(i, rows.page, rows.layer, head);
@@ -271,8 +271,11 @@ napi_value readKv(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   const PageRows rows = rowsOf(a, a.handle());
   if (!rows.cache) return fail(env, "readKv: bad arguments");
-  eachRow(rows, [&](const uint16_t* halves, float* floats) {
-    for (int i = 0; i < rows.cache->headDim; i++) floats[i] = halfToFloat(halves[i]);
+  const KvCache& kv = *rows.cache;
+  eachRow(kv, [&](int t, int head, int at) {
+    const uint16_t* key = kv.keys(rows.page, rows.layer, head) + keyStart(t, kv.headDim);
+    const uint16_t* value = kv.values(rows.page, rows.layer, head) + t * kv.headDim;
+    for (int i = 0; i < kv.headDim; i++) rows.keys[at + i] = halfToFloat(key[i * kKeyPanel]), rows.values[at + i] = halfToFloat(value[i]);
   });
   return nullptr;
 }

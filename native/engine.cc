@@ -179,12 +179,14 @@ struct Run {
   }
 
   void storeKv(const int32_t* a) {
-    const KvCache& kv = *e.caches[a[0]];
+    KvCache& kv = *e.caches[a[0]];
     pool.run(step.rows[a[2]], 16, [&](int first, int last, int) {
+      uint16_t key[kMaxHeadDim];
       for (int r = first; r < last; r++) {
         const int page = step.slots[r] / kPageTokens, place = step.slots[r] % kPageTokens;
         for (int h = 0; h < kv.kvHeads; h++) {
-          k.storeHalf(row(a[2], r) + h * kv.headDim, kv.headDim, kv.keys(page, a[1], h) + place * kv.headDim);
+          k.storeHalf(row(a[2], r) + h * kv.headDim, kv.headDim, key);
+          kv.putKey(page, a[1], h, place, key);
           k.storeHalf(row(a[3], r) + h * kv.headDim, kv.headDim, kv.values(page, a[1], h) + place * kv.headDim);
         }
       }

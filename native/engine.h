@@ -31,7 +31,7 @@ struct KvCache {
   // millionths, and blocks. Read while a step adds to them.
   std::atomic<uint64_t> scanned{0}, fellBack{0}, keptMillionths{0}, chosenBlocks{0};
 
-  // A page holds, layer by layer, keys [kvHeads][kPageTokens][headDim], then values.
+  // A page holds, layer by layer, keys of all heads, then values, as a KvPage has them.
   int64_t headValues() const { return static_cast<int64_t>(kPageTokens) * headDim; }
   int64_t layerValues() const { return 2 * kvHeads * headValues(); }
   int64_t pageBytes() const { return layers * layerValues() * 2; }
@@ -39,6 +39,10 @@ struct KvCache {
     return reinterpret_cast<uint16_t*>(memory.data() + page * pageBytes()) + layer * layerValues() + head * headValues();
   }
   uint16_t* values(int page, int layer, int head) const { return keys(page, layer, head) + kvHeads * headValues(); }
+  void putKey(int page, int layer, int head, int token, const uint16_t* key) {
+    uint16_t* to = keys(page, layer, head) + keyStart(token, headDim);
+    for (int i = 0; i < headDim; i++) to[i * kKeyPanel] = key[i];
+  }
 
   // A piece of a page of codes holds, layer by layer and head by head, what src/backend/reference/planes.ts lists on its
   // line; pages are whole pages of the system, so that a piece can be given back by itself.

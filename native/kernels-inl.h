@@ -297,65 +297,37 @@ void addWeighted(float* y, const float* const* x, const float* weight, int count
 constexpr int kBlockTokens = kPageTokens / kPageBlocks;
 
 inline void fetchHalves(const uint16_t* from, int count) {
-  for (int i = 0; i < count; i += 32) prefetch(from + i);
+  for (int i = 0; i < count; i += 32) prefetchFar(from + i);
 }
 
-// Scores of one page: [group][kPageTokens]; keys beyond the context are masked. Products are summed 16 at a time, of two
-// keys with a query that is loaded once. `after` is what is read next.
-template <int chunks>
-inline void pageScores(const float* q, int group, const uint16_t* keys, int count, const uint16_t* after, float* scores) {
-  constexpr int headDim = chunks * 16;
-  VF waiting[16];  // pairs of keys, head by head
-  alignas(64) float sums[16];
-  int n = 0, head = 0, key = 0;  // products that wait; what the first pair is of
-  auto flush = [&] {
-    sumLanes16(waiting, sums);
-    for (int i = 0; i < n; i += 2) {
-      memcpy(scores + head * kPageTokens + key, sums + i, 8);
-      if (++head == group) head = 0, key += 2;
-    }
-    n = 0;
-  };
-  for (int i = 0; i < 16; i++) waiting[i] = zero();
-  // The last key's partner may lie beyond the context, though not beyond the page.
-  for (int t = 0; t < count; t += 2) {
-    const int next = t + kBlockTokens;
-    fetchHalves(next < kPageTokens ? keys + next * headDim : after + (next - kPageTokens) * headDim, 2 * headDim);
-    VF a[chunks], b[chunks];
-    for (int c = 0; c < chunks; c++) a[c] = loadHalf(keys + t * headDim + c * 16), b[c] = loadHalf(keys + (t + 1) * headDim + c * 16);
-    for (int g = 0; g < group; g++) {
-      VF x = load(q + g * headDim), s = mul(x, a[0]), r = mul(x, b[0]);
-      for (int c = 1; c < chunks; c++) x = load(q + g * headDim + c * 16), s = fma(x, a[c], s), r = fma(x, b[c], r);
-      waiting[n++] = s, waiting[n++] = r;
-      if (n == 16) flush();
-    }
-  }
-  flush();
-  maskScores(scores, group, count);
-}
-
-// out += probabilities of one page times its values, for `heads` heads: a block of tokens, then 16 columns at a time.
+// out += probabilities of one page times its values, for `heads` heads: a block of tokens, then a few columns at a time.
 template <int heads>
 inline void headValues(const float* p, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
+  constexpr int vectors = kBlockVectors, n = heads * vectors;
   for (int first = 0; first < count; first += kBlockTokens) {
     const int end = first + kBlockTokens < count ? first + kBlockTokens : count;
     const uint16_t* next = first + kBlockTokens < kPageTokens ? values + (first + kBlockTokens) * headDim : after;
-    for (int d = 0; d < headDim; d += 16) {
-      fetchHalves(next + d * kBlockTokens, 16 * kBlockTokens);
-      VF acc[heads];
-      for (int g = 0; g < heads; g++) acc[g] = load(out + g * headDim + d);
+    for (int d = 0; d < headDim; d += 16 * vectors) {
+      fetchHalves(next + d * kBlockTokens, 16 * vectors * kBlockTokens);
+      VF sum[n];
+      auto at = [&](int j) { return out + j / vectors * headDim + d + j % vectors * 16; };
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) sum[j] = load(at(j));
       for (int t = first; t < end; t++) {
-        const VF v = loadHalf(values + t * headDim + d);
-        for (int g = 0; g < heads; g++) acc[g] = fma(set1(p[g * kPageTokens + t]), v, acc[g]);
+        VF value[vectors];
+        for (int v = 0; v < vectors; v++) value[v] = loadHalf(values + t * headDim + d + v * 16);
+#pragma GCC unroll 16
+        for (int j = 0; j < n; j++) sum[j] = fma(set1(p[j / vectors * kPageTokens + t]), value[j % vectors], sum[j]);
       }
-      for (int g = 0; g < heads; g++) store(out + g * headDim + d, acc[g]);
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) store(at(j), sum[j]);
     }
   }
 }
 
 inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
   int g = 0;
-  for (; g + 8 <= group; g += 8) headValues<8>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
+  for (; g + kBlockHeads <= group; g += kBlockHeads) headValues<kBlockHeads>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
   for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
 }
 

@@ -23,7 +23,14 @@ constexpr int kPageBlocks = kPageTokens / 16;  // a block is what a query choose
 constexpr uint8_t kAllBlocks = 0xff;
 constexpr int kPieces = 3;  // of a page of codes: what tier 3 needs, what 2 adds, what 1 adds
 
-// One head's part of a page: half floats [pageTokens][headDim], or codes where the tier is not 0.
+// Keys of a page in 16 bits lie transposed, in panels of so many tokens: a vector has one channel of sixteen keys, and no
+// score is summed across lanes.
+constexpr int kKeyPanel = 32;
+// Where a token's key begins among those of its head; its channels are kKeyPanel apart.
+inline int keyStart(int token, int headDim) { return token / kKeyPanel * kKeyPanel * headDim + token % kKeyPanel; }
+
+// One head's part of a page: half floats, keys [kPageTokens / kKeyPanel][headDim][kKeyPanel] and values
+// [kPageTokens][headDim]; or codes where the tier is not 0.
 struct KvPage {
   const uint16_t* keys;
   const uint16_t* values;

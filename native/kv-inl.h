@@ -87,13 +87,24 @@ inline void storeCodes(VI codes, uint8_t* const* planes, int bits, int at) {
   }
 }
 
-// `groups` scales a token, each the best for codes of `scaleBits` bits.
-template <int scaleBits, int groups> void encodePart(const uint16_t* rows, int headDim, int bits, const PartPlace& to) {
-  alignas(64) float x[kPageTokens * kMaxHeadDim];
-  for (int t = 0; t < kPageTokens; t++) {
-    for (int i = 0; i < headDim; i += 16) store(x + t * headDim + i, loadHalf(rows + t * headDim + i));
-    rotate(x + t * headDim, headDim);
-  }
+// A page's keys or values as floats, in the same order.
+inline void widen(const uint16_t* halves, int headDim, float* out) {
+  for (int i = 0; i < kPageTokens * headDim; i += 16) store(out + i, loadHalf(halves + i));
+}
+
+// A page's keys as rows of floats [kPageTokens][headDim].
+inline void keyRows(const uint16_t* keys, int headDim, float* rows) {
+  alignas(64) float channel[16];
+  for (int t = 0; t < kPageTokens; t += 16)
+    for (int i = 0; i < headDim; i++) {
+      store(channel, loadHalf(keys + keyStart(t, headDim) + i * kKeyPanel));
+      for (int j = 0; j < 16; j++) rows[(t + j) * headDim + i] = channel[j];
+    }
+}
+
+// Spoils the rows x. `groups` scales a token, each the best for codes of `scaleBits` bits.
+template <int scaleBits, int groups> void encodePart(float* x, int headDim, int bits, const PartPlace& to) {
+  for (int t = 0; t < kPageTokens; t++) rotate(x + t * headDim, headDim);
   for (int i = 0; i < headDim; i += 16) {
     VF sum = zero();
     for (int t = 0; t < kPageTokens; t++) sum = add(sum, load(x + t * headDim + i));
@@ -130,8 +141,11 @@ inline PartPlace valuePlace(uint8_t* const* pieces, int headDim) {
 }
 
 void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int tier, uint8_t* const* pieces) {
-  encodePart<4, 1>(keys, headDim, kTierBits[tier].key, keyPlace(pieces, headDim));
-  encodePart<3, 2>(values, headDim, kTierBits[tier].value, valuePlace(pieces, headDim));
+  alignas(64) float rows[kPageTokens * kMaxHeadDim];
+  keyRows(keys, headDim, rows);
+  encodePart<4, 1>(rows, headDim, kTierBits[tier].key, keyPlace(pieces, headDim));
+  widen(values, headDim, rows);
+  encodePart<3, 2>(rows, headDim, kTierBits[tier].value, valuePlace(pieces, headDim));
 }
 
 // ---- attention over codes

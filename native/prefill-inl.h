@@ -6,11 +6,7 @@
 
 namespace {
 
-// ---- a page as rows of floats [kPageTokens][headDim]
-
-inline void plainRows(const uint16_t* page, int count, int headDim, float* rows) {
-  for (int i = 0; i < count * headDim; i += 16) store(rows + i, loadHalf(page + i));
-}
+// ---- a page's codes as rows of floats [kPageTokens][headDim]
 
 template <int bits> void levelsOf(const PartPlace& part, int headDim, float* rows) {
   for (int at = 0; at < kPageTokens * headDim; at += 64) {
@@ -42,21 +38,13 @@ void scaleRows(const PartPlace& part, int bits, int steps, int headDim, float* r
 
 // ---- the arithmetic of single rows
 
-// Keys, and columns of values, in a panel; such columns have the same step.
-constexpr int panelWidth(int headDim) { return headDim == 32 ? 16 : 16 * kBlockVectors; }
+constexpr int kPanelWidth = 16 * kBlockVectors;  // columns of values
 
-// [panels][headDim][width]
-inline void keyPanels(const float* rows, int headDim, int width, float* out) {
-  for (int first = 0; first < kPageTokens; first += width, out += headDim * width)
-    for (int t = 0; t < width; t += 8)
-      for (int i = 0; i < headDim; i += 8) transpose8(rows + (first + t) * headDim + i, headDim, 1.0f, out + i * width + t, width);
-}
-
-// [panels][kPageTokens][width]
-inline void valuePanels(const float* rows, int headDim, int width, float* out) {
-  for (int column = 0; column < headDim; column += width)
+// [panels][kPageTokens][kPanelWidth]
+inline void valuePanels(const uint16_t* values, int headDim, float* out) {
+  for (int column = 0; column < headDim; column += kPanelWidth)
     for (int t = 0; t < kPageTokens; t++)
-      for (int i = 0; i < width; i += 16, out += 16) store(out, load(rows + t * headDim + column + i));
+      for (int i = 0; i < kPanelWidth; i += 16, out += 16) store(out, loadHalf(values + t * headDim + column + i));
 }
 
 // Keys' codes block by block, then values' strip by strip.
@@ -69,17 +57,13 @@ template <int chunks, int tier> void unpackCodes(const KvPage& page, int32_t* ke
 }
 
 template <int chunks> void unpackPageChunks(const KvPage& page, float* out) {
-  constexpr int headDim = chunks * 16, width = panelWidth(headDim);
-  float* values = out + kPageTokens * headDim;
+  float* values = out + kPageTokens * chunks * 16;
   auto words = [](float* p) { return reinterpret_cast<int32_t*>(p); };
   if (page.tier == 1) return unpackCodes<chunks, 1>(page, words(out), words(values));
   if (page.tier == 2) return unpackCodes<chunks, 2>(page, words(out), words(values));
   if (page.tier == 3) return unpackCodes<chunks, 3>(page, words(out), words(values));
-  alignas(64) float rows[kPageTokens * headDim];
-  plainRows(page.keys, kPageTokens, headDim, rows);
-  keyPanels(rows, headDim, width, out);
-  plainRows(page.values, kPageTokens, headDim, rows);
-  valuePanels(rows, headDim, width, values);
+  widen(page.keys, chunks * 16, out);
+  valuePanels(page.values, chunks * 16, values);
 }
 
 void unpackPage(const KvPage& page, int headDim, float* out) {
@@ -90,38 +74,41 @@ void unpackPage(const KvPage& page, int headDim, float* out) {
   }
 }
 
-// Products of `heads` queries and a panel of keys: scores[head * kPageTokens + key]. A single row sums channels l, l + 16,
-// ... in lane l and folds the lanes, 8-4-2-1; here a vector holds one lane's sums of sixteen keys, and whole vectors are
-// folded in the same order.
-template <int chunks, int heads, int vectors> void panelScores(const float* q, const float* keys, float* scores) {
-  constexpr int headDim = chunks * 16, width = vectors * 16, n = heads * vectors;
-  VF pending[4][n];
-  for (int i = 0; i < 16; i++) {
-    // The bits of i reversed, so that what is folded together comes together.
-    const int lane = (i & 1) * 8 + (i & 2) * 2 + (i & 4) / 2 + (i >> 3);
-    VF sum[n];
-#pragma GCC unroll 8
-    for (int c = 0; c < chunks; c++) {
-      const float* at = keys + (c * 16 + lane) * width;
-      VF key[vectors];
+// Products of `heads` queries and 16 * vectors keys of a panel, in halves or floats: scores[head * kPageTokens + key]. A
+// score is summed channel by channel, whatever else is computed beside it. Of halves the lines are fetched half a panel
+// ahead, from the next one in the end: further a processor does not look by itself, and much earlier would be in the way.
+template <int chunks, int heads, int vectors, class T> inline void panelScores(const float* q, const T* keys, const T* next, float* scores) {
+  constexpr int headDim = chunks * 16, half = headDim / 2, n = heads * vectors;
+  VF sum[n];
+  for (int j = 0; j < n; j++) sum[j] = zero();
+  for (int i = 0; i < headDim; i++) {
+    const T* at = keys + i * kKeyPanel;
+    VF key[vectors];
+    if constexpr (sizeof(T) == 2) {
+      prefetchFar(i < half ? at + half * kKeyPanel : next + (i - half) * kKeyPanel);
+      for (int v = 0; v < vectors; v++) key[v] = loadHalf(at + v * 16);
+    } else {
       for (int v = 0; v < vectors; v++) key[v] = load(at + v * 16);
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) {
-        const VF x = set1(q[j / vectors * headDim + c * 16 + lane]);
-        sum[j] = c == 0 ? mul(x, key[j % vectors]) : fma(x, key[j % vectors], sum[j]);
-      }
     }
-    int level = 0;
-    for (; i >> level & 1; level++)
 #pragma GCC unroll 16
-      for (int j = 0; j < n; j++) sum[j] = add(pending[level][j], sum[j]);
-    if (level < 4)
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) pending[level][j] = sum[j];
-    else
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) store(scores + j / vectors * kPageTokens + j % vectors * 16, sum[j]);
+    for (int j = 0; j < n; j++) sum[j] = fma(set1(q[j / vectors * headDim + i]), key[j % vectors], sum[j]);
   }
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) store(scores + j / vectors * kPageTokens + j % vectors * 16, sum[j]);
+}
+
+// Scores of one page, [group][kPageTokens]; keys beyond the context are masked. `after` is what is read next.
+template <int chunks, class T> inline void pageScores(const float* q, int group, const T* keys, int count, const T* after, float* scores) {
+  constexpr int headDim = chunks * 16;
+  for (int t = 0; t < count; t += 16 * kBlockVectors) {
+    const T* panel = keys + keyStart(t, headDim);
+    const T* next = t + kKeyPanel < count ? panel + kKeyPanel * headDim : after;
+    int g = 0;
+    for (; g + kBlockHeads <= group; g += kBlockHeads)
+      panelScores<chunks, kBlockHeads, kBlockVectors>(q + g * headDim, panel, next, scores + g * kPageTokens + t);
+    for (; g < group; g++) panelScores<chunks, 1, kBlockVectors>(q + g * headDim, panel, next, scores + g * kPageTokens + t);
+  }
+  maskScores(scores, group, count);
 }
 
 // out [heads][headDim], a panel's columns of it, += weights, `stride` a head, times the panel of values.
@@ -142,24 +129,17 @@ template <int heads, int vectors> void panelValues(const float* w, int stride, c
 }
 
 template <int chunks> void attendPlain(const float* q, int group, const float* unpacked, int count, Gathered* out) {
-  constexpr int headDim = chunks * 16, vectors = chunks == 2 ? 1 : kBlockVectors, width = vectors * 16;
+  constexpr int headDim = chunks * 16;
   alignas(64) float scores[kMaxGroup * kPageTokens];
-  for (int t = 0; t < kPageTokens; t += width) {
-    const float* panel = unpacked + t * headDim;
-    int g = 0;
-    for (; g + kBlockHeads <= group; g += kBlockHeads)
-      panelScores<chunks, kBlockHeads, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
-    for (; g < group; g++) panelScores<chunks, 1, vectors>(q + g * headDim, panel, scores + g * kPageTokens + t);
-  }
-  maskScores(scores, group, count);
+  pageScores<chunks>(q, group, unpacked, count, unpacked, scores);
   weighScores(scores, group, headDim, count, kAllBlocks, out);
-  for (int column = 0; column < headDim; column += width) {
+  for (int column = 0; column < headDim; column += kPanelWidth) {
     const float* panel = unpacked + kPageTokens * (headDim + column);
     float* sums = out->sums + column;
     int g = 0;
     for (; g + kBlockHeads <= group; g += kBlockHeads)
-      panelValues<kBlockHeads, vectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
-    for (; g < group; g++) panelValues<1, vectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
+      panelValues<kBlockHeads, kBlockVectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
+    for (; g < group; g++) panelValues<1, kBlockVectors>(scores + g * kPageTokens, kPageTokens, panel, count, headDim, sums + g * headDim);
   }
 }
 
@@ -208,19 +188,18 @@ inline int64_t packedKeys(const GemmKernels& products, int headDim) {
 void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
   const TierBits bits = kTierBits[page.tier];
-  auto plain = [&](const uint16_t* from) {
-    plainRows(from, count, headDim, rows);
-    // Nothing that a former sequence left there may be multiplied, even by zero.
+  // Nothing that a former sequence left there may be multiplied, even by zero.
+  auto clearRest = [&] {
     for (int i = count * headDim; i < kPageTokens * headDim; i += 16) store(rows + i, zero());
   };
   auto coded = [&](const PartPlace& part, int width, int steps) {
     levelRows(part, width, headDim, rows);
     scaleRows(part, width, steps, headDim, rows);
   };
-  if (page.tier == 0) plain(page.keys);
+  if (page.tier == 0) keyRows(page.keys, headDim, rows), clearRest();
   else coded(keyPlace(page.pieces, headDim), bits.key, 1);
   products.packRight({rows, 1, headDim}, headDim, kPageTokens, out);
-  if (page.tier == 0) plain(page.values);
+  if (page.tier == 0) widen(page.values, headDim, rows), clearRest();
   else coded(valuePlace(page.pieces, headDim), bits.value, 2);
   products.packRight({rows, headDim, 1}, kPageTokens, headDim, out + packedKeys(products, headDim));
 }

@@ -15,7 +15,7 @@ import type { ByteSource } from "./weights/file.ts"
 import { readObject } from "./weights/json.ts"
 
 const format = "a3b-session"
-const version = 1
+const version = 2
 const maxHeaderBytes = 1 << 26
 
 interface FileHeader {
