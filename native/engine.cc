@@ -405,15 +405,22 @@ struct Run {
     return pairs;
   }
 
-  // fn(expert, p0, p1, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows a
-  // thread's whole run of an expert's panels is one call: memory streams best in long runs.
+  // Panels of an expert, and what comes after them.
+  struct ExpertRun {
+    int expert, p0, p1, nextExpert, nextPanel;
+  };
+
+  // fn(run, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows a thread's whole run
+  // of an expert's panels is one call: memory streams best in long runs.
   template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, int rows, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
-    pool.run(each * static_cast<int>(pairs.busy.size()), 1, [&](int first, int last, int thread) {
+    const int tasks = each * static_cast<int>(pairs.busy.size());
+    pool.run(tasks, 1, [&](int first, int last, int thread) {
       for (int i = first, next; i < last && !pool.cancelled; i = next) {
         const int from = i % each;
         next = rows < kManyRows ? std::min(last, i - from + each) : i + 1;
-        fn(pairs.busy[i / each], from * kMaxPanels, std::min((from + next - i) * kMaxPanels, panels), thread);
+        const int after = std::min(next, tasks - 1), end = std::min((from + next - i) * kMaxPanels, panels);
+        fn({pairs.busy[i / each], from * kMaxPanels, end, pairs.busy[after / each], after % each * kMaxPanels}, thread);
       }
     });
   }
@@ -430,12 +437,13 @@ struct Run {
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
 
-    overExperts(pairs, inner, rows, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, inner, rows, [&](const ExpertRun& run, int thread) {
+      const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
       product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(up, expert, p0), g, thread);
-      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(gate, expert, p1), u, thread);
+      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(gate, nextExpert, nextPanel), u, thread);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
       for (int i = 0; i < count; i++) scatter(g, i, count, p0, p1, inner, hidden + static_cast<int64_t>(from + i) * inner, false);
     });
@@ -448,10 +456,11 @@ struct Run {
         for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
       });
 
-    overExperts(pairs, down.rows, rows, [&](int expert, int p0, int p1, int thread) {
+    overExperts(pairs, down.rows, rows, [&](const ExpertRun& run, int thread) {
+      const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread);
-      product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, expert, p1), o, thread);
+      product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, nextExpert, nextPanel), o, thread);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
 

@@ -103,7 +103,8 @@ template <int format> inline VI dotOf(VI acc, VB codes, VB x) { return format ==
 
 // Far enough ahead of the loads to cover memory latency at full rate. Lines come into the second cache, which waits for
 // more of them at a time than the first.
-constexpr int kLinesAhead = 4096, kPagesAhead = 2 * 4096;
+template <int format> constexpr int kBlocksAhead = (4096 + kGeometry[format].bytes - 1) / kGeometry[format].bytes;
+constexpr int kPagesAhead = 2 * 4096;
 constexpr int kPageHead = 256;
 
 inline void fetchPageHead(const uint8_t* p) {
@@ -113,8 +114,9 @@ inline void fetchPageHead(const uint8_t* p) {
 
 // Blocks [from, to) of one panel over some tokens, added to out[token][16]: weights are unpacked in registers, once for
 // all of them. A lane is a row, and its sum adds groups in ascending order, whatever the number of tokens and wherever
-// blocks are parted. Few tokens have two chains of integer sums, since one would wait for its own results. With several
-// tokens, `lines` cache lines from `ahead` are fetched to each group: at once they would stand in the way of the loads.
+// blocks are parted. Few tokens have two chains of integer sums, since one would wait for its own results. Meanwhile what
+// lies at `ahead` is fetched, group by group: at once it would stand in the way of the loads. For one token that is as
+// much as is read, with several `lines` cache lines to each group.
 template <int format, int tokens, Fetch fetch>
 void tile(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, int lines, float* out) {
   constexpr int bytes = kGeometry[format].bytes, groups = kBlock / kGroup<format>, planes = 32 / groups;
@@ -127,7 +129,7 @@ void tile(const uint8_t* panel, int from, int to, const ActBlock* const* x, cons
     if constexpr (tokens == 1 && fetch == Fetch::kPageHeads) fetchPageHead(panel);
     for (int g = 0; g < groups; g++) {
       if constexpr (tokens == 1 && fetch == Fetch::kLines)
-        for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++) prefetchFar(panel + kLinesAhead + line * 64);
+        for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++, ahead += 64) prefetchFar(ahead);
       if constexpr (tokens > 1)
         for (int line = 0; line < lines; line++, ahead += 64) prefetchFar(ahead);
       VI sum[tokens][chains];
@@ -177,7 +179,14 @@ void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock*
   const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
   if (tokens == 1) {
     const Tile product = fetch == Fetch::kLines ? tile<format, 1, Fetch::kLines> : tile<format, 1, Fetch::kPageHeads>;
-    for (int p = 0; p < panels; p++) product(first + p * panelBytes, 0, blocks, x, nullptr, 0, out + p * 16);
+    constexpr int64_t bytes = kGeometry[format].bytes;
+    const int later = blocks < kBlocksAhead<format> ? blocks : kBlocksAhead<format>;
+    for (int p = 0; p < panels; p++) {
+      const uint8_t* panel = first + p * panelBytes;
+      const int own = p == panels - 1 ? blocks - later : blocks;
+      product(panel, 0, own, x, panel + later * bytes, 0, out + p * 16);
+      if (own < blocks) product(panel, own, blocks, x, ahead, 0, out + p * 16);
+    }
     return;
   }
   if (tokens == 0) return;

@@ -146,10 +146,8 @@ export function parseRecipe(text: string, file: string): Recipe {
 function parseJson(text: string, file: string): Json {
   try {
     return JSON.parse(text) as Json
-  } catch (error) {
-    throw new UserError("bad-file", `${file} is no JSON (${messageOf(error)}): check the recipe`, {
-      cause: error,
-    })
+  } catch (cause) {
+    throw new UserError("bad-file", `${file} is no JSON (${messageOf(cause)}): check the recipe`, { cause })
   }
 }
 
@@ -191,10 +189,8 @@ function readStage(fields: Fields): Stage {
   }
   if (kind !== "traces" && base.model !== "student")
     throw fields.refuse("model", `"student": the ${base.model} has no teacher`)
-  const stage = { traces: readTraces, "off-policy": readOffPolicy, "on-policy": readOnPolicy }[kind](
-    fields,
-    base,
-  )
+  const read = { traces: readTraces, "off-policy": readOffPolicy, "on-policy": readOnPolicy }[kind]
+  const stage = read(fields, base)
   fields.end()
   return stage
 }
