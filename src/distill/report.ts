@@ -43,8 +43,8 @@ export interface ReportData {
 export function tablesOf(data: ReportData): Table[] {
   const accuracy = data.models.filter(({ results }) => results.length > 0).map(accuracyTable)
   const tables = [
-    ...accuracy,
     armsTable(data.models),
+    ...accuracy,
     comparisonTable(data.comparisons),
     stagesTable(data.steps),
   ]
