@@ -188,19 +188,23 @@ inline int64_t packedKeys(const GemmKernels& products, int headDim) {
 void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
   const TierBits bits = kTierBits[page.tier];
-  // Nothing that a former sequence left there may be multiplied, even by zero.
-  auto clearRest = [&] {
-    for (int i = count * headDim; i < kPageTokens * headDim; i += 16) store(rows + i, zero());
-  };
   auto coded = [&](const PartPlace& part, int width, int steps) {
     levelRows(part, width, headDim, rows);
     scaleRows(part, width, steps, headDim, rows);
   };
-  if (page.tier == 0) keyRows(page.keys, headDim, rows), clearRest();
-  else coded(keyPlace(page.pieces, headDim), bits.key, 1);
-  products.packRight({rows, 1, headDim}, headDim, kPageTokens, out);
-  if (page.tier == 0) widen(page.values, headDim, rows), clearRest();
-  else coded(valuePlace(page.pieces, headDim), bits.value, 2);
+  if (page.tier == 0) {
+    // A register tile's columns are a panel of keys, or half of one.
+    widen(page.keys, headDim, rows);
+    for (int t = 0; t < kPageTokens; t += kKeyPanel)
+      products.packRight({rows + t * headDim, kKeyPanel, 1}, headDim, kKeyPanel, out + t * wordsOf(headDim, products.perWord));
+    widen(page.values, headDim, rows);
+    // Nothing that a former sequence left there may be multiplied, even by zero.
+    for (int i = count * headDim; i < kPageTokens * headDim; i += 16) store(rows + i, zero());
+  } else {
+    coded(keyPlace(page.pieces, headDim), bits.key, 1);
+    products.packRight({rows, 1, headDim}, headDim, kPageTokens, out);
+    coded(valuePlace(page.pieces, headDim), bits.value, 2);
+  }
   products.packRight({rows, headDim, 1}, kPageTokens, headDim, out + packedKeys(products, headDim));
 }
 
