@@ -96,7 +96,7 @@ function logScale(points: Line["points"]): Scale {
 /** Shares from 0 to 1 with what is known of them. */
 export function intervalChart(intervals: readonly Interval[], series: readonly string[]): string {
   const [row, right, letter] = [22, 150, 7]
-  const left = 16 + letter * Math.max(...intervals.map(({ name }) => name.length))
+  const left = Math.min(width / 2, 16 + letter * Math.max(0, ...intervals.map(({ name }) => name.length)))
   const xAt = (share: number) => left + (width - left - right) * share
   const bottom = intervals.length * row + 4
   const grid = [0, 0.25, 0.5, 0.75, 1].map((share) => {
