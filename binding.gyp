@@ -18,7 +18,7 @@
       "sources": ["native/addon.cc", "native/engine.cc", "native/prefill.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
       "dependencies": ["isa_scalar"],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16"]}],
+        ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16", "isa_amx"]}],
         ["target_arch=='arm64'", {"dependencies": ["isa_neon"]}]
       ]
     }
@@ -42,6 +42,16 @@
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c",
                         "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
           "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]},
+          "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
+        },
+        {
+          "target_name": "isa_amx",
+          "type": "static_library",
+          "sources": ["native/isa_amx.cc", "native/train_amx.cc"],
+          "cflags_cc": ["-mamx-tile", "-mamx-int8", "-mamx-bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni",
+                        "-mavx512bf16", "-mavx2", "-mfma", "-mf16c",
+                        "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
+          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mamx-tile", "-mamx-int8", "-mamx-bf16", "-mavx512bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]},
           "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
         },
         {

@@ -6,7 +6,7 @@
 extern const Kernels kScalar;
 #if defined(__x86_64__) || defined(_M_X64)
 #define A3B_X86 1
-extern const Kernels kAvx2, kAvx512;
+extern const Kernels kAvx2, kAvx512, kAmx;
 #ifdef _MSC_VER
 #include <immintrin.h>
 #include <intrin.h>
@@ -47,6 +47,23 @@ static bool hasAvx512Bf16() {
   return hasAvx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1 << 5));
 }
 #endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+// Tiles are 8 KB more of a thread to save, which Linux grants on request, once for all threads.
+static bool tilesGranted() {
+  constexpr int kRequest = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+  return granted;
+}
+static bool hasAmx() {
+  unsigned a, b, c, d;
+  const unsigned need = 1 << 22 | 1 << 24 | 1 << 25;  // bfloat16, tiles, int8
+  return hasAvx512Bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & need) == need && tilesGranted();
+}
+#else
+static bool hasAmx() { return false; }
+#endif
 #elif defined(__aarch64__)
 #define A3B_ARM64 1
 extern const Kernels kNeon;
@@ -68,6 +85,7 @@ static bool hasNeon() {
 const Kernels* kernelsFor(const char* name) {
   const bool any = name == nullptr || *name == '\0';
 #ifdef A3B_X86
+  if (hasAmx() && (any || strcmp(name, kAmx.name) == 0)) return &kAmx;
   if (hasAvx512() && (any || strcmp(name, kAvx512.name) == 0)) return &kAvx512;
   if (hasAvx2() && (any || strcmp(name, kAvx2.name) == 0)) return &kAvx2;
 #elif defined(A3B_ARM64)
@@ -78,6 +96,7 @@ const Kernels* kernelsFor(const char* name) {
 
 const char* kernelNames() {
 #ifdef A3B_X86
+  if (hasAmx()) return "amx avx512 avx2 scalar";
   if (hasAvx512()) return "avx512 avx2 scalar";
   if (hasAvx2()) return "avx2 scalar";
 #elif defined(A3B_ARM64)

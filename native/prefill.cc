@@ -10,7 +10,7 @@ namespace {
 constexpr int kMostBlockRows = 16;
 constexpr int kTasksPerThread = 4;
 // Rows of a left factor are filled up to whole register tiles, of no more than this.
-constexpr int kMostTileRows = 8;
+constexpr int kMostTileRows = 16;
 
 struct Walk {
   const Engine& e;

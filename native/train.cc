@@ -8,7 +8,7 @@
 
 extern const TrainKernels kTrainScalar;
 #if defined(__x86_64__) || defined(_M_X64)
-extern const TrainKernels kTrainAvx2, kTrainAvx512, kTrainAvx512Bf16;
+extern const TrainKernels kTrainAvx2, kTrainAvx512, kTrainAvx512Bf16, kTrainAmx;
 static const TrainKernels* const sets[] = {&kTrainAvx512, &kTrainAvx2, &kTrainScalar};
 #elif defined(__aarch64__)
 extern const TrainKernels kTrainNeon;
@@ -18,6 +18,7 @@ static const TrainKernels* const sets[] = {&kTrainScalar};
 #endif
 
 const TrainKernels* trainKernelsFor(const char* name) {
+  if (strcmp(name, "amx") == 0) return trainKernelsFor("avx512");  // whose lanes it has
   for (const TrainKernels* set : sets)
     if (strcmp(set->name, name) == 0) return set;
   return &kTrainScalar;
@@ -25,6 +26,7 @@ const TrainKernels* trainKernelsFor(const char* name) {
 
 const TrainKernels* bfloatKernelsFor([[maybe_unused]] const char* name) {
 #if defined(__x86_64__) || defined(_M_X64)
+  if (strcmp(name, "amx") == 0) return &kTrainAmx;
   if (strcmp(name, kTrainAvx512Bf16.name) == 0 && hasBfloatProducts()) return &kTrainAvx512Bf16;
 #endif
   return nullptr;
@@ -54,10 +56,11 @@ std::chrono::steady_clock::duration productTime(const GemmKernels& g) {
 }  // namespace
 
 // One instruction for two products is a gain or none, by the processor: on Zen 4 products are twice as fast by it, on
-// Emerald Rapids a third slower. So both are tried, once.
+// Emerald Rapids a third slower. So both are tried, once; tiles need no trial.
 const TrainKernels* fastestKernelsFor(const char* name) {
   const TrainKernels *exact = trainKernelsFor(name), *rounded = bfloatKernelsFor(name);
   if (!rounded) return exact;
+  if (strcmp(name, "amx") == 0) return rounded;
   static const bool pays = productTime(rounded->gemm) < productTime(exact->gemm);
   return pays ? rounded : exact;
 }

@@ -76,8 +76,8 @@ describe("every instruction set and number of threads", () => {
     return Float32Array.from(out)
   }
 
-  // A product of one row takes other ways through the kernels than one of many.
-  test.each([1, most])("give the same bits of %i rows", async (rows) => {
+  // A product of one row takes other ways through the kernels than one of many, and tiles have sixteen rows at most.
+  test.each([1, 8, 17, most])("give the same bits of %i rows", async (rows) => {
     const expected = await run("scalar", 1, rows)
     for (const isa of instructionSets())
       for (const threads of [1, 2, 3]) {
