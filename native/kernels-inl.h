@@ -62,8 +62,9 @@ template <int format> inline VI startOf(const ActBlock& x, int group) {
 template <int format> inline VI dotOf(VI acc, VB codes, VB x) { return format == Q8_0 ? dotSigned(acc, codes, x) : dot(acc, codes, x); }
 
 // Far enough ahead of the loads to cover memory latency at full rate. Lines come into the second cache, which waits for
-// more of them at a time than the first.
+// more of them at a time than the first, and half-way into the first.
 template <int format> constexpr int kBlocksAhead = (4096 + kGeometry[format].bytes - 1) / kGeometry[format].bytes;
+constexpr int kNear = 2048;
 constexpr int kPagesAhead = 2 * 4096;
 constexpr int kPageHead = 256;
 
@@ -89,7 +90,10 @@ void tile(const uint8_t* panel, int from, int to, const ActBlock* const* x, cons
     if constexpr (tokens == 1 && fetch == Fetch::kPageHeads) fetchPageHead(panel);
     for (int g = 0; g < groups; g++) {
       if constexpr (tokens == 1 && fetch == Fetch::kLines)
-        for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++, ahead += 64) prefetchFar(ahead);
+        for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++, ahead += 64) {
+          prefetchFar(ahead);
+          prefetch(panel + line * 64 + kNear);
+        }
       if constexpr (tokens > 1)
         for (int line = 0; line < lines; line++, ahead += 64) prefetchFar(ahead);
       VI sum[tokens][chains];

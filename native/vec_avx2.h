@@ -215,6 +215,7 @@ inline VI dotSigned(VI acc, VB w, VB x) {
           dot8(acc.b, _mm256_abs_epi8(w.b), _mm256_sign_epi8(x.b, w.b))};
 }
 
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 inline void prefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace

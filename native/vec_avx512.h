@@ -170,6 +170,7 @@ inline VI dotSigned(VI acc, VB weights, VB x) {
   return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);
 }
 
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 inline void prefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace

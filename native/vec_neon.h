@@ -193,6 +193,7 @@ inline VI dotPairs(VI acc, VI x, VI y) {
 inline VI signedStart(int32_t) { return zeroInt(); }
 inline VI dotSigned(VI acc, VB w, VB x) { return dot(acc, w, x); }
 
+inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 inline void prefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace

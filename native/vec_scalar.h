@@ -155,6 +155,7 @@ inline VI dotSigned(const VI& acc, const VB& w, const VB& x) {
   });
 }
 
+inline void prefetch(const void*) {}
 inline void prefetchFar(const void*) {}
 
 }  // namespace
