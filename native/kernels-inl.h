@@ -189,27 +189,35 @@ template <int format> inline VF plain16(const uint8_t* row, int k) {
   return loadBf16(reinterpret_cast<const uint16_t*>(row) + k);
 }
 
-template <int format, int tokens>
-inline void plainTile(const uint8_t* row, int columns, const float* const* x, float* out, int outStride) {
-  VF acc[tokens];
-  for (int t = 0; t < tokens; t++) acc[t] = zero();
+template <int format, int rows, int tokens>
+inline void plainTile(const uint8_t* first, int columns, const float* const* x, float* out, int outStride) {
+  constexpr int n = rows * tokens;
+  VF acc[n];
+  for (int j = 0; j < n; j++) acc[j] = zero();
   for (int k = 0; k < columns; k += 16) {
-    const VF w = plain16<format>(row, k);
-    for (int t = 0; t < tokens; t++) acc[t] = fma(w, load(x[t] + k), acc[t]);
+    VF w[rows];
+    for (int r = 0; r < rows; r++) w[r] = plain16<format>(first + static_cast<int64_t>(r) * columns * kGeometry[format].bytes, k);
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) acc[j] = fma(w[j / tokens], load(x[j % tokens] + k), acc[j]);
   }
-  for (int t = 0; t < tokens; t++) out[t * outStride] = sumLanes(acc[t]);
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) out[j % tokens * outStride + j / tokens] = sumLanes(acc[j]);
 }
 
+// Rows of weights are few enough to stay in a cache, tokens are not.
 template <int format>
 void plainFormat(const uint8_t* weights, int columns, int row0, int row1, const float* const* x, int tokens, float* out, int outStride) {
+  constexpr int together = kBlockHeads * kBlockVectors / 4;
   const int64_t rowBytes = static_cast<int64_t>(columns) * kGeometry[format].bytes;
-  for (int r = row0; r < row1; r++) {
-    const uint8_t* row = weights + r * rowBytes;
-    float* o = out + (r - row0);
-    int t = 0;
-    for (; t + 4 <= tokens; t += 4) plainTile<format, 4>(row, columns, x + t, o + t * outStride, outStride);
-    for (; t < tokens; t++) plainTile<format, 1>(row, columns, x + t, o + t * outStride, outStride);
+  int t = 0;
+  for (; t + 4 <= tokens; t += 4) {
+    float* o = out + t * outStride;
+    int r = row0;
+    for (; r + together <= row1; r += together) plainTile<format, together, 4>(weights + r * rowBytes, columns, x + t, o + (r - row0), outStride);
+    for (; r < row1; r++) plainTile<format, 1, 4>(weights + r * rowBytes, columns, x + t, o + (r - row0), outStride);
   }
+  for (int r = row0; r < row1; r++)
+    for (int u = t; u < tokens; u++) plainTile<format, 1, 1>(weights + r * rowBytes, columns, x + u, out + u * outStride + (r - row0), outStride);
 }
 
 void matmulPlain(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x, int tokens, float* out, int outStride) {
