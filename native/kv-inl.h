@@ -187,17 +187,16 @@ struct Wholes {
   int32_t sum;
 };
 
-template <int n> inline Wholes wholesOf(const float* x, int16_t* out) {
+template <int vectors> inline Wholes wholesOf(const VF* x, VI* out) {
   VF most = zero();
-  for (int i = 0; i < n; i += 16) most = maxOf(abs(load(x + i)), most);
+  for (int i = 0; i < vectors; i++) most = maxOf(abs(x[i]), most);
   const float largest = maxLanes(most);
   const bool tiny = !(largest > 1e-30f);  // the reciprocal would overflow
   const VF inverse = set1(tiny ? 0.0f : kMostWhole / largest);
   VI sums = zeroInt();
-  for (int i = 0; i < n; i += 16) {
-    const VI whole = toInt(mul(load(x + i), inverse));
-    sums = addInt(sums, whole);
-    storeShorts(out + i, whole);
+  for (int i = 0; i < vectors; i++) {
+    out[i] = toInt(mul(x[i], inverse));
+    sums = addInt(sums, out[i]);
   }
   alignas(64) int32_t lanes[16];
   storeInt(lanes, sums);
@@ -219,14 +218,12 @@ struct WholeQuery {
 };
 
 template <int chunks> inline void wholeQueries(const float* q, int group, WholeQuery* out) {
-  alignas(64) int16_t whole[kMaxHeadDim];
   for (int g = 0; g < group; g++) {
-    out[g].wholes = wholesOf<chunks * 16>(q + g * chunks * 16, whole);
-    for (int w = 0; w < chunks / 2; w++)
-      for (int i = 0; i < 16; i++) {
-        const auto low = static_cast<uint16_t>(whole[w * 32 + i]), high = static_cast<uint16_t>(whole[w * 32 + i + 16]);
-        out[g].pairs[w * 16 + i] = static_cast<int32_t>(low | static_cast<uint32_t>(high) << 16);
-      }
+    VF x[chunks];
+    VI whole[chunks];
+    for (int i = 0; i < chunks; i++) x[i] = load(q + (g * chunks + i) * 16);
+    out[g].wholes = wholesOf<chunks>(x, whole);
+    for (int w = 0; w < chunks / 2; w++) storeInt(out[g].pairs + w * 16, orInt(andInt(whole[2 * w], 0xffff), upBy<16>(whole[2 * w + 1])));
   }
 }
 
@@ -272,22 +269,28 @@ template <int words, int bits> inline void keyCodes(const uint8_t* const* planes
   }
 }
 
-// Products of `heads` queries with 16 tokens' levels, into scores [heads][kPageTokens].
-template <int words, int bits, int heads> inline void keyProducts(const WholeQuery* q, const int32_t* codes, float* scores) {
-  VI sums[heads];
-  for (int g = 0; g < heads; g++) sums[g] = zeroInt();
+// Products of `heads` queries with the levels of so many blocks, into scores [heads][kPageTokens].
+template <int words, int bits, int heads, int blocks> inline void keyProducts(const WholeQuery* q, const int32_t* codes, float* scores) {
+  constexpr int n = heads * blocks;
+  VI sums[n];
+  for (int j = 0; j < n; j++) sums[j] = zeroInt();
+// Twice: GCC would else move every sum to another register and back.
+#pragma GCC unroll 2
   for (int i = 0; i < words * 16; i++) {
-    const VI pair = loadInt(codes + i * 16);
-#pragma GCC unroll 8
-    for (int g = 0; g < heads; g++) sums[g] = dotPairs(sums[g], pair, set1Int(q[g].pairs[i]));
+    VI code[blocks], query[heads];
+    for (int b = 0; b < blocks; b++) code[b] = loadInt(codes + (b * words * 16 + i) * 16);
+    for (int h = 0; h < heads; h++) query[h] = set1Int(q[h].pairs[i]);
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % blocks], query[j / blocks]);
   }
-  for (int g = 0; g < heads; g++) store(scores + g * kPageTokens, aroundMiddle<bits>(sums[g], q[g].wholes));
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) store(scores + j / blocks * kPageTokens + j % blocks * 16, aroundMiddle<bits>(sums[j], q[j / blocks].wholes));
 }
 
-template <int words, int bits> inline void blockProducts(const WholeQuery* q, int group, const int32_t* codes, float* scores) {
+template <int words, int bits, int blocks> inline void blockProducts(const WholeQuery* q, int group, const int32_t* codes, float* scores) {
   int g = 0;
-  for (; g + kBlockHeads <= group; g += kBlockHeads) keyProducts<words, bits, kBlockHeads>(q + g, codes, scores + g * kPageTokens);
-  for (; g < group; g++) keyProducts<words, bits, 1>(q + g, codes, scores + g * kPageTokens);
+  for (; g + kBlockHeads <= group; g += kBlockHeads) keyProducts<words, bits, kBlockHeads, blocks>(q + g, codes, scores + g * kPageTokens);
+  for (; g < group; g++) keyProducts<words, bits, 1, blocks>(q + g, codes, scores + g * kPageTokens);
 }
 
 // What every tier has of a page.
@@ -296,13 +299,15 @@ constexpr int nestedBytes(int headDim) { return 2 * 2 * headDim + 6 * kPageToken
 // Scores of one page, [group][kPageTokens], for rotated queries. Meanwhile the next page is fetched: it lies elsewhere,
 // where the processor does not look by itself.
 template <int chunks, int bits> void codedScores(const float* q, const WholeQuery* wholes, int group, const PartPlace& keys, int blocks, const uint8_t* next, float* scores) {
-  alignas(64) int32_t codes[kBlockWords<chunks>];
-  constexpr int each = nestedBytes(chunks * 16) / kPageBlocks;
-  for (int b = 0; b < kPageBlocks; b++) {
-    for (int i = 0; i < each; i += 64) prefetchFar(next + b * each + i);
-    if (!(blocks >> b & 1)) continue;
-    keyCodes<chunks / 2, bits>(keys.planes, b * 16, codes);
-    blockProducts<chunks / 2, bits>(wholes, group, codes, scores + b * 16);
+  constexpr int each = nestedBytes(chunks * 16) / kPageBlocks, together = kBlockVectors, words = kBlockWords<chunks>;
+  alignas(64) int32_t codes[together * words];
+  for (int b = 0; b < kPageBlocks; b += together) {
+    for (int i = 0; i < together * each; i += 64) prefetchFar(next + b * each + i);
+    int count = 0;
+    for (int i = b; i < b + together; i++)
+      if (blocks >> i & 1) keyCodes<chunks / 2, bits>(keys.planes, i * 16, codes + count++ * words);
+    if (count == together) blockProducts<chunks / 2, bits, together>(wholes, group, codes, scores + b * 16);
+    else if (count == 1) blockProducts<chunks / 2, bits, 1>(wholes, group, codes, scores + (blocks >> b & 1 ? b : b + 1) * 16);
   }
   scaleScores<chunks>(q, group, keys, bits, blocks, scores);
 }
@@ -316,16 +321,17 @@ struct WholeWeights {
 // out += probabilities [group][kPageTokens] times the values' mean; weights: probabilities times the steps of the two
 // halves of the channels. Values of 32 channels lie two tokens in a vector, so that a word has tokens t and t + 2 there.
 template <int chunks> inline void wholeWeights(const float* p, int group, const PartPlace& values, int bits, WholeWeights* weights, float* out) {
-  constexpr int headDim = chunks * 16;
-  alignas(64) float scales[2][kPageTokens], w[2][kPageTokens];
-  for (int t = 0; t < kPageTokens; t++)
-    for (int half = 0; half < 2; half++) scales[half][t] = halfToFloat(values.scales[t * 2 + half]) * static_cast<float>(1 << (8 - bits));
+  constexpr int headDim = chunks * 16, vectors = kPageTokens / 16;
+  alignas(64) float both[kPageTokens * 2], scales[2][kPageTokens];
+  const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
+  for (int i = 0; i < kPageTokens * 2; i += 16) store(both + i, mul(loadHalf(values.scales + i), coarser));
+  for (int t = 0; t < kPageTokens; t++) scales[0][t] = both[2 * t], scales[1][t] = both[2 * t + 1];
   for (int g = 0; g < group; g++) {
-    VF sum = zero();
-    for (int t = 0; t < kPageTokens; t += 16) {
-      const VF weight = load(p + g * kPageTokens + t);
+    VF sum = zero(), w[2][vectors];
+    for (int i = 0; i < vectors; i++) {
+      const VF weight = load(p + g * kPageTokens + i * 16);
       sum = add(sum, weight);
-      for (int half = 0; half < 2; half++) store(w[half] + t, mul(weight, load(scales[half] + t)));
+      for (int half = 0; half < 2; half++) w[half][i] = mul(weight, load(scales[half] + i * 16));
     }
     const VF total = set1(sumLanes(sum));
     for (int c = 0; c < chunks; c++) {
@@ -334,7 +340,9 @@ template <int chunks> inline void wholeWeights(const float* p, int group, const 
     }
     for (int half = 0; half < 2; half++) {
       int16_t* tokens = weights[g].tokens[half];
-      weights[g].wholes[half] = wholesOf<kPageTokens>(w[half], tokens);
+      VI whole[vectors];
+      weights[g].wholes[half] = wholesOf<vectors>(w[half], whole);
+      for (int i = 0; i < vectors; i++) storeShorts(tokens + i * 16, whole[i]);
       for (int t = 1; chunks == 2 && t < kPageTokens; t += 4) std::swap(tokens[t], tokens[t + 1]);
     }
   }
@@ -358,26 +366,31 @@ template <int chunks, int bits> inline void valueCodes(const uint8_t* const* pla
 
 // out, a strip of `heads` heads, += weights times levels.
 template <int chunks, int bits, int heads> inline void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, int blocks, float* out) {
-  constexpr int vectors = kStripVectors<chunks>;
-  auto half = [&](int i) { return (strip * 4 + i) * 2 / chunks; };
-  VI sums[heads * vectors];
-  for (int i = 0; i < heads * vectors; i++) sums[i] = zeroInt();
+  constexpr int vectors = kStripVectors<chunks>, n = heads * vectors;
+  // The halves of the channels that a strip has parts of, and which of them a vector belongs to.
+  constexpr int halves = chunks < 8 ? 2 : 1;
+  const int firstHalf = strip * 8 / chunks;
+  auto half = [](int j) { return j % vectors * halves / vectors; };
+  VI sums[n];
+  for (int j = 0; j < n; j++) sums[j] = zeroInt();
   for (int b = 0; b < kPageBlocks; b++) {
     if (!(blocks >> b & 1)) continue;
     for (int pair = b * 8; pair < b * 8 + 8; pair++) {
-      VI code[vectors];
+      VI code[vectors], weights[heads][halves];
       for (int i = 0; i < vectors; i++) code[i] = loadInt(codes + (pair * vectors + i) * 16);
-#pragma GCC unroll 16
-      for (int i = 0; i < heads * vectors; i++) {
+      for (int h = 0; h < heads * halves; h++) {
         int32_t word;
-        __builtin_memcpy(&word, w[i / vectors].tokens[half(i % vectors)] + pair * 2, 4);
-        sums[i] = dotPairs(sums[i], code[i % vectors], set1Int(word));
+        __builtin_memcpy(&word, w[h / halves].tokens[firstHalf + h % halves] + pair * 2, 4);
+        weights[h / halves][h % halves] = set1Int(word);
       }
+#pragma GCC unroll 16
+      for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % vectors], weights[j / vectors][half(j)]);
     }
   }
-  for (int i = 0; i < heads * vectors; i++) {
-    float* to = out + i / vectors * chunks * 16 + strip * 64 + i % vectors * 16;
-    store(to, add(load(to), aroundMiddle<bits>(sums[i], w[i / vectors].wholes[half(i % vectors)])));
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) {
+    float* to = out + j / vectors * chunks * 16 + strip * 64 + j % vectors * 16;
+    store(to, add(load(to), aroundMiddle<bits>(sums[j], w[j / vectors].wholes[firstHalf + half(j)])));
   }
 }
 

@@ -153,7 +153,8 @@ template <int chunks, int tier> void attendCodes(const float* q, int group, cons
   WholeQuery queries[kMaxGroup];
   WholeWeights weights[kMaxGroup];
   wholeQueries<chunks>(q, group, queries);
-  for (int b = 0; b < kPageBlocks; b++) blockProducts<chunks / 2, bits.key>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
+  for (int b = 0; b < kPageBlocks; b += kBlockVectors)
+    blockProducts<chunks / 2, bits.key, kBlockVectors>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
   scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), bits.key, kAllBlocks, scores);
   weighScores(scores, group, headDim, kPageTokens, kAllBlocks, out);
   wholeWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), bits.value, weights, sums);
