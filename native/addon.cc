@@ -420,9 +420,17 @@ napi_value run(napi_env env, napi_callback_info info) {
   return start(env, info, "run", [](Handle& h) { return h.engine->run(h.step) ? 1.0 : 0.0; });
 }
 
-// bandwidth(engine) -> promise of bytes a second
-napi_value bandwidth(napi_env env, napi_callback_info info) {
-  return start(env, info, "bandwidth", [](Handle& h) { return h.engine->readBandwidth(); });
+// roof(engine, what) -> promise of what a second has at the most: 0 bytes read, 1 cycles, from 2 on products as Peak lists them
+napi_value roof(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  a.handle();
+  const int what = a.integer();
+  if (!a.ok || what < 0 || what > 4) return fail(env, "roof: bad arguments");
+  return start(env, info, "roof", [what](Handle& h) {
+    if (what == 0) return h.engine->readBandwidth();
+    if (what == 1) return h.engine->clock();
+    return h.engine->peak(static_cast<Peak>(what - 2));
+  });
 }
 
 napi_value cancel(napi_env env, napi_callback_info info) {
@@ -459,7 +467,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
-      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"writeKv", writeKv}, {"readKv", readKv}, {"copyPage", copyPage}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"bandwidth", bandwidth},
+      {"vector", vector}, {"kv", kv}, {"trim", trim}, {"writeKv", writeKv}, {"readKv", readKv}, {"copyPage", copyPage}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"roof", roof},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };
   for (const auto& f : functions) {

@@ -128,6 +128,10 @@ class Engine {
   bool run(const Step& step);
   // The most bytes a second that all threads together read from 2 GiB of huge pages, best of five; 0 without memory.
   double readBandwidth();
+  // The most products a second that all threads together compute in registers, best of five.
+  double peak(Peak what);
+  // Cycles a second of one thread's core, by a chain of additions.
+  double clock();
 
   const Kernels* const kernels;
   const GemmKernels* const products;  // of attention in blocks of rows; nullptr where it has the bits of single rows

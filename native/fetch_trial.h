@@ -12,21 +12,28 @@ class FetchTrial {
 
   Fetch best = Fetch::kLines;
 
-  // For the next of a series of like products: now and then both ways in turns, else the better one.
-  Fetch next() const {
-    if (count_ >= 2 * kTries) return best;
-    return count_ % 2 == 0 ? Fetch::kLines : Fetch::kPageHeads;
-  }
+  // For the next of a series of like products: now and then all ways in turns, else the best one.
+  Fetch next() const { return count_ < kFetches * kTries ? static_cast<Fetch>(count_ % kFetches) : best; }
 
   void took(Duration time) {
-    if (count_ < 2 * kTries) times_[count_ % 2][count_ / 2] = time;
-    if (count_ == 2 * kTries - 1) best = median(times_[0]) <= median(times_[1]) ? Fetch::kLines : Fetch::kPageHeads;
+    if (count_ < kFetches * kTries) times_[count_ % kFetches][count_ / kFetches] = time;
+    if (count_ == kFetches * kTries - 1) best = fastest();
     count_ = (count_ + 1) % kPeriod;
   }
 
  private:
-  // A token of 48 layers tries each way 24 times; again after 31 tokens, for the first ones may wait for the disk.
-  static constexpr int kTries = 24, kPeriod = 32 * 2 * kTries;
+  // A token of 48 layers tries each way 16 times; again after 31 tokens, for the first ones may wait for the disk.
+  static constexpr int kTries = 16, kPeriod = 32 * kFetches * kTries;
+
+  Fetch fastest() {
+    int least = 0;
+    Duration medians[kFetches];
+    for (int i = 0; i < kFetches; i++) {
+      medians[i] = median(times_[i]);
+      if (medians[i] < medians[least]) least = i;
+    }
+    return static_cast<Fetch>(least);
+  }
 
   static Duration median(Duration* times) {
     std::nth_element(times, times + kTries / 2, times + kTries);
@@ -34,5 +41,5 @@ class FetchTrial {
   }
 
   int count_ = 0;
-  Duration times_[2][kTries] = {};
+  Duration times_[kFetches][kTries] = {};
 };

@@ -1,8 +1,7 @@
 // Products of many rows in the tiles of AMX: sums of whole numbers within a group, scaled and added up as the vector
 // kernels do it, so the bits are theirs. All other kernels are those of AVX-512, which every CPU with AMX has.
 #include "vec_avx512.h"
-#include "codes-inl.h"
-#include "kernels.h"
+#include "blocks-inl.h"
 #include "tiles_amx.h"
 
 extern const Kernels kAvx512;
@@ -12,30 +11,6 @@ namespace {
 // Fewer rows leave most of a tile empty.
 constexpr int kFewestRows = 8;
 constexpr int kMostRows = 16;  // of a tile
-constexpr int kMostPanels = 4;  // whose unpacked blocks share the first cache with the rows
-
-// What a code stands for is this much less.
-template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : 0;
-
-// One block of a panel, once for all rows.
-struct alignas(64) Unpacked {
-  int8_t codes[kBlock / 4][kVector];
-  float scale[16][kPanelRows], min[16][kPanelRows];  // of the groups
-};
-
-template <int format> void unpack(const uint8_t* block, Unpacked& out) {
-  const VB zero = _mm512_set1_epi8(kZeroCode<format>);
-  for (int p = 0; p < kBlock / 8; p++) {
-    const Codes codes = codesOf<format>(block, p);
-    _mm512_store_si512(out.codes[2 * p], _mm512_sub_epi8(codes.even, zero));
-    _mm512_store_si512(out.codes[2 * p + 1], _mm512_sub_epi8(codes.odd, zero));
-  }
-  for (int g = 0; g < kBlock / kGroup<format>; g++) {
-    const Scales scales = scalesOf<format>(block, g);
-    store(out.scale[g], scales.scale);
-    store(out.min[g], scales.min);
-  }
-}
 
 // Tiles 0 to 3 take sums, 4 and 6 rows of activations, 5 and 7 codes [group / 4][16][4].
 struct GroupTiles : TileShapes {
@@ -79,27 +54,15 @@ void addBlock(const Unpacked& weights, const int8_t* acts, const ActBlock* const
 // At most kMostPanels panels.
 template <int format>
 void multiply(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out) {
-  constexpr int bytes = kGeometry[format].bytes;
-  Unpacked weights[kMostPanels];
-  alignas(64) int8_t acts[kMostRows][kBlock];
-  const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + kMostRows - 1) / kMostRows;
-  const int lines = bytes / 64 / tiles + 1;  // of what is read next, for each block that is multiplied
-  const uint8_t* const aheadEnd = ahead + static_cast<int64_t>(panels) * blocks * bytes;
-  const GroupTiles shapes((tokens + tiles - 1) / tiles, kGroup<format>);
-  memset(acts, 0, sizeof acts);
-  configure(shapes);
-  for (int b = 0; b < blocks; b++) {
-    for (int p = 0; p < panels; p++) unpack<format>(first + (static_cast<int64_t>(p) * blocks + b) * bytes, weights[p]);
-    for (int i = 0; i < tiles; i++) {
-      // As even as can be: a tile takes as long as it has rows.
-      const int t0 = tokens * i / tiles, rows = tokens * (i + 1) / tiles - t0;
-      for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);
-      for (int p = 0; p < panels; p++) {
-        for (int line = 0; line < lines && ahead < aheadEnd; line++, ahead += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
-        addBlock<format>(weights[p], acts[0], x + t0, b, rows, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
-      }
-    }
-  }
+  alignas(64) int8_t acts[kMostRows][kBlock] = {};
+  const int tiles = (tokens + kMostRows - 1) / kMostRows;
+  configure(GroupTiles((tokens + tiles - 1) / tiles, kGroup<format>));
+  const VB zero = _mm512_set1_epi8(kZeroCode<format>);
+  auto signedCodes = [&](VB codes) { return _mm512_sub_epi8(codes, zero); };
+  overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows) {
+    for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);
+    for (int p = 0; p < panels; p++) addBlock<format>(weights[p], acts[0], x + t0, b, rows, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
+  });
   release();
 }
 
@@ -125,10 +88,48 @@ void matmul(int format, const uint8_t* first, int panels, int columns, const Act
   }
 }
 
+// Four tiles of sums, whose factors are two tiles of rows and two of columns.
+int64_t peak(Peak what, int64_t rounds, uint8_t seed, float* sink) {
+  if (what == Peak::pairs) return kAvx512.peak(what, rounds, seed, sink);
+  alignas(64) uint8_t same[kMostRows * kVector];
+  alignas(64) int32_t sums[kMostRows * kPanelRows];
+  memset(same, seed, sizeof same);
+  TileShapes shapes;
+  for (int i = 0; i < 8; i++) shapes.shape(i, kMostRows, kPanelRows);
+  configure(shapes);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, same, kVector);
+  _tile_loadd(5, same, kVector);
+  _tile_loadd(6, same, kVector);
+  _tile_loadd(7, same, kVector);
+  for (int64_t i = 0; i < rounds; i++) {
+    if (what == Peak::bytes) {
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    } else {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums, kVector);
+  touch();
+  *sink = static_cast<float>(sums[0]);
+  release();
+  return 4 * kMostRows * kPanelRows * (what == Peak::bytes ? 64 : 32);
+}
+
 Kernels table() {
   Kernels all = kAvx512;
   all.name = "amx";
   all.matmul = matmul;
+  all.peak = peak;
   return all;
 }
 

@@ -1,11 +1,13 @@
 // Every kernel, written once over the sixteen lanes of a vec_*.h; each isa_*.cc includes it with its own.
 // No order of additions depends on the number of tokens, so a token's result never depends on its batch.
 #pragma once
+#include "blocks-inl.h"
 #include "codes-inl.h"
 #include "exponential-inl.h"
 #include "kernels.h"
 #include "kv-inl.h"
 #include "largest-inl.h"
+#include "peaks-inl.h"
 #include "prefill-inl.h"
 #include "scan-inl.h"
 #include "softmax-inl.h"
@@ -59,114 +61,146 @@ template <int format> inline VI startOf(const ActBlock& x, int group) {
   return zeroInt();
 }
 
+// acc + a group's sum of whole numbers, scaled; less its minimum times the activations' sum.
+template <int format> inline VF addGroup(VF acc, VI sum, VF scale, VF min, const ActBlock& x, int group) {
+  const int g = group * kGroup<format> / 32;
+  acc = fma(toFloat(sum), mul(scale, set1(x.scale[g])), acc);
+  return format == Q4_K || format == Q5_K ? fnma(min, set1(x.scaledSum[g]), acc) : acc;
+}
+
 template <int format> inline VI dotOf(VI acc, VB codes, VB x) { return format == Q8_0 ? dotSigned(acc, codes, x) : dot(acc, codes, x); }
 
-// Far enough ahead of the loads to cover memory latency at full rate. Lines come into the second cache, which waits for
-// more of them at a time than the first, and half-way into the first.
+// Far enough ahead of the loads to cover memory latency at full rate.
 template <int format> constexpr int kBlocksAhead = (4096 + kGeometry[format].bytes - 1) / kGeometry[format].bytes;
 constexpr int kNear = 2048;
 constexpr int kPagesAhead = 2 * 4096;
 constexpr int kPageHead = 256;
+constexpr int kPagesEntered = 3 * 4096;
+
+// A page's first line, so that its place is known before its other lines are fetched.
+inline void enterPage(const uint8_t* line) {
+  if ((reinterpret_cast<uintptr_t>(line) & 4095) < 64) prefetchFar(line);
+}
 
 inline void fetchPageHead(const uint8_t* p) {
   const auto page = (reinterpret_cast<uintptr_t>(p) + kPagesAhead) & ~uintptr_t{4095};
   for (int i = 0; i < kPageHead; i += 64) prefetchFar(reinterpret_cast<const uint8_t*>(page) + i);
 }
 
-// Blocks [from, to) of one panel over some tokens, added to out[token][16]: weights are unpacked in registers, once for
-// all of them. A lane is a row, and its sum adds groups in ascending order, whatever the number of tokens and wherever
-// blocks are parted. Few tokens have two chains of integer sums, since one would wait for its own results. Meanwhile what
-// lies at `ahead` is fetched, group by group: at once it would stand in the way of the loads. For one token that is as
-// much as is read, with several `lines` cache lines to each group.
-template <int format, int tokens, Fetch fetch>
-void tile(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, int lines, float* out) {
+// Blocks [from, to) of one panel for one token, added to out [16]: codes are unpacked in registers. A lane is a row, and its
+// sum adds groups in ascending order, wherever blocks are parted. Two chains of integer sums, since one would wait for its
+// own results. Meanwhile what lies at `ahead` is fetched, as much as is read, group by group: at once it would stand in the
+// way of the loads.
+template <int format, Fetch fetch>
+void stream(const uint8_t* panel, int from, int to, const ActBlock* x, const uint8_t* ahead, float* out) {
   constexpr int bytes = kGeometry[format].bytes, groups = kBlock / kGroup<format>, planes = 32 / groups;
-  constexpr int chains = tokens < 4 ? 2 : 1;
-  VF acc[tokens];
-#pragma GCC unroll 16
-  for (int t = 0; t < tokens; t++) acc[t] = from == 0 ? zero() : load(out + t * 16);
+  VF acc = from == 0 ? zero() : load(out);
   panel += static_cast<int64_t>(from) * bytes;
   for (int b = from; b < to; b++, panel += bytes) {
-    if constexpr (tokens == 1 && fetch == Fetch::kPageHeads) fetchPageHead(panel);
+    if constexpr (fetch == Fetch::kPageHeads) fetchPageHead(panel);
     for (int g = 0; g < groups; g++) {
-      if constexpr (tokens == 1 && fetch == Fetch::kLines)
+      if constexpr (fetch != Fetch::kPageHeads)
         for (int line = g * bytes / groups / 64; line < (g + 1) * bytes / groups / 64; line++, ahead += 64) {
-          prefetchFar(ahead);
-          prefetch(panel + line * 64 + kNear);
+          if constexpr (fetch == Fetch::kLines) prefetchFar(ahead), prefetch(panel + line * 64 + kNear);
+          else prefetch(ahead), enterPage(ahead + kPagesEntered);
         }
-      if constexpr (tokens > 1)
-        for (int line = 0; line < lines; line++, ahead += 64) prefetchFar(ahead);
-      VI sum[tokens][chains];
-#pragma GCC unroll 16
-      for (int t = 0; t < tokens; t++) {
-        sum[t][chains - 1] = zeroInt();
-        sum[t][0] = startOf<format>(x[t][b], g);
-      }
+      VI even = startOf<format>(x[b], g), odd = zeroInt();
 #pragma GCC unroll 4
-      for (int i = 0; i < planes; i++) {
-        const int p = g * planes + i;
+      for (int p = g * planes; p < (g + 1) * planes; p++) {
         const Codes codes = codesOf<format>(panel, p);
-#pragma GCC unroll 16
-        for (int t = 0; t < tokens; t++) sum[t][0] = dotOf<format>(sum[t][0], codes.even, fourBytes(x[t][b].values + p * 8));
-#pragma GCC unroll 16
-        for (int t = 0; t < tokens; t++) sum[t][chains - 1] = dotOf<format>(sum[t][chains - 1], codes.odd, fourBytes(x[t][b].values + p * 8 + 4));
+        even = dotOf<format>(even, codes.even, fourBytes(x[b].values + p * 8));
+        odd = dotOf<format>(odd, codes.odd, fourBytes(x[b].values + p * 8 + 4));
       }
       const Scales s = scalesOf<format>(panel, g);
+      acc = addGroup<format>(acc, addInt(even, odd), s.scale, s.min, x[b], g);
+    }
+  }
+  store(out, acc);
+}
+
+template <int format>
+void multiplyOne(const uint8_t* first, int panels, int columns, const ActBlock* x, Fetch fetch, const uint8_t* ahead, float* out) {
+  constexpr decltype(&stream<format, Fetch::kLines>) streams[] = {stream<format, Fetch::kLines>, stream<format, Fetch::kPageHeads>, stream<format, Fetch::kLinesAndPages>};
+  constexpr int64_t bytes = kGeometry[format].bytes;
+  const int blocks = (columns + kBlock - 1) / kBlock, later = blocks < kBlocksAhead<format> ? blocks : kBlocksAhead<format>;
+  const auto product = streams[static_cast<int>(fetch)];
+  for (int p = 0; p < panels; p++, first += blocks * bytes) {
+    const int own = p == panels - 1 ? blocks - later : blocks;
+    product(first, 0, own, x, first + later * bytes, out + p * 16);
+    if (own < blocks) product(first, own, blocks, x, ahead, out + p * 16);
+  }
+}
+
+// ---- packed matrices, several tokens
+
+// One block of some panels over some tokens, added to out[panel * stride][token][16].
+template <int format, int panels, int tokens>
+void blockTile(const Unpacked* weights, const ActBlock* const* x, int b, int64_t stride, float* out) {
+  constexpr int n = panels * tokens, words = kGroup<format> / 4;
+  const ActBlock* act[tokens];
+  for (int t = 0; t < tokens; t++) act[t] = x[t] + b;
+  VF acc[n];
+#pragma GCC unroll 16
+  for (int j = 0; j < n; j++) acc[j] = b == 0 ? zero() : load(out + j / tokens * stride + j % tokens * 16);
+  for (int g = 0; g < kBlock / kGroup<format>; g++) {
+    VI sum[n];
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) sum[j] = startOf<format>(*act[j % tokens], g);
+#pragma GCC unroll 8
+    for (int w = 0; w < words; w++) {
+      VB codes[panels];
+      for (int p = 0; p < panels; p++) codes[p] = loadBytes(weights[p].codes[g * words + w]);
 #pragma GCC unroll 16
       for (int t = 0; t < tokens; t++) {
-        const ActBlock& act = x[t][b];
-        const int actGroup = g * kGroup<format> / 32;
-        const VI whole = chains == 2 ? addInt(sum[t][0], sum[t][1]) : sum[t][0];
-        acc[t] = fma(toFloat(whole), mul(s.scale, set1(act.scale[actGroup])), acc[t]);
-        if constexpr (format == Q4_K || format == Q5_K) acc[t] = fnma(s.min, set1(act.scaledSum[actGroup]), acc[t]);
+        const VB values = fourBytes(act[t]->values + (g * words + w) * 4);
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; p++) sum[p * tokens + t] = dotOf<format>(sum[p * tokens + t], codes[p], values);
       }
+    }
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) {
+      const Unpacked& w = weights[j / tokens];
+      acc[j] = addGroup<format>(acc[j], sum[j], load(w.scale[g]), load(w.min[g]), *act[j % tokens], g);
     }
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < tokens; t++) store(out + t * 16, acc[t]);
+  for (int j = 0; j < n; j++) store(out + j / tokens * stride + j % tokens * 16, acc[j]);
 }
 
-// Blocks of a tile's tokens that stay in the first-level cache while panels pass over them.
-constexpr int kTileBlocks = 4;
+using BlockTile = void (*)(const Unpacked* weights, const ActBlock* const* x, int b, int64_t stride, float* out);
 
-using Tile = void (*)(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, int lines, float* out);
-
-template <int format, int most> Tile tileFor(int tokens) {
+template <int format, int panels, int most> BlockTile blockTileFor(int tokens) {
   if constexpr (most > 1)
-    if (tokens < most) return tileFor<format, most - 1>(tokens);
-  return tile<format, most, Fetch::kPageHeads>;
+    if (tokens < most) return blockTileFor<format, panels, most - 1>(tokens);
+  return blockTile<format, panels, most>;
+}
+
+// What a tile reads of a token: its rows lie too far apart for the processor to see where it goes next.
+inline void fetchBlock(const ActBlock* x) {
+  for (int i = 0; i < 6; i++) prefetch(x->values + i * 64);
+}
+
+// At most kMostPanels panels.
+template <int format>
+void multiplyMany(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out) {
+  const int64_t stride = static_cast<int64_t>(tokens) * 16;
+  overBlocks<format>(first, panels, columns, tokens, kTileTokens, ahead, [](VB codes) { return codes; }, [&](const Unpacked* weights, int b, int t0, int n) {
+    const BlockTile together = blockTileFor<format, kTilePanels, kTileTokens>(n), one = blockTileFor<format, 1, kTileTokens>(n);
+    for (int t = t0 + n; t < t0 + 2 * n; t++) fetchBlock(t < tokens ? x[t] + b : x[(t - tokens) % tokens] + b + 1);
+    int p = 0;
+    for (; p + kTilePanels <= panels; p += kTilePanels) together(weights + p, x + t0, b, stride, out + p * stride + t0 * 16);
+    for (; p < panels; p++) one(weights + p, x + t0, b, stride, out + p * stride + t0 * 16);
+  });
 }
 
 template <int format>
 void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
-  const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + kTileTokens - 1) / kTileTokens;
-  const int64_t panelBytes = static_cast<int64_t>(blocks) * kGeometry[format].bytes;
-  if (tokens == 1) {
-    const Tile product = fetch == Fetch::kLines ? tile<format, 1, Fetch::kLines> : tile<format, 1, Fetch::kPageHeads>;
-    constexpr int64_t bytes = kGeometry[format].bytes;
-    const int later = blocks < kBlocksAhead<format> ? blocks : kBlocksAhead<format>;
-    for (int p = 0; p < panels; p++) {
-      const uint8_t* panel = first + p * panelBytes;
-      const int own = p == panels - 1 ? blocks - later : blocks;
-      product(panel, 0, own, x, panel + later * bytes, 0, out + p * 16);
-      if (own < blocks) product(panel, own, blocks, x, ahead, 0, out + p * 16);
-    }
-    return;
-  }
   if (tokens == 0) return;
-  constexpr int groups = kBlock / kGroup<format>;
-  const int fewest = static_cast<int>(panelBytes / blocks / groups / tiles / 64) + 1;
-  const uint8_t* const aheadEnd = ahead + panels * panelBytes;
-  for (int i = 0; i < tiles; i++) {
-    // As even as can be: a small tile at the end would do little with what it unpacks.
-    const int t0 = tokens * i / tiles, t1 = tokens * (i + 1) / tiles;
-    const Tile product = tileFor<format, kTileTokens>(t1 - t0);
-    for (int b = 0; b < blocks; b += kTileBlocks)
-      for (int p = 0; p < panels; p++) {
-        const int end = b + kTileBlocks < blocks ? b + kTileBlocks : blocks, lines = ahead < aheadEnd ? fewest : 0;
-        product(first + p * panelBytes, b, end, x + t0, ahead, lines, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
-        ahead += static_cast<int64_t>(end - b) * groups * lines * 64;
-      }
+  if (tokens == 1) return multiplyOne<format>(first, panels, columns, x[0], fetch, ahead, out);
+  const int64_t panelBytes = matrixBytes(format, kPanelRows, columns);
+  for (int p = 0; p < panels; p += kMostPanels) {
+    const int count = panels - p < kMostPanels ? panels - p : kMostPanels;
+    multiplyMany<format>(first + p * panelBytes, count, columns, x, tokens, ahead + p * panelBytes, out + static_cast<int64_t>(p) * tokens * 16);
   }
 }
 
@@ -387,7 +421,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 
 constexpr Kernels tableOf(const char* name) {
   return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, prepareScan, scan, unpackPage, attendPage,
-          packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll};
+          packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll, peak};
 }
 
 }  // namespace

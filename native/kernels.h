@@ -61,9 +61,15 @@ struct Largest {
   float values[kMaxLargest];
 };
 
-// How a product of few rows fetches weights ahead: every line, 4 KB before its load; or the head of every page, two
-// pages before, and the rest is left to the processor, which follows a stream within a page but not into the next.
-enum class Fetch { kLines, kPageHeads };
+// How a product of one row fetches weights ahead: every line, 4 KB before its load into the second cache, which waits for
+// more of them at a time than the first, and half-way into the first; or the head of every page, two pages before, and the
+// rest is left to the processor, which follows a stream within a page but not into the next; or every line into the first
+// cache and, pages before, each page's first one, for where a page's address takes long to look up.
+enum class Fetch { kLines, kPageHeads, kLinesAndPages };
+constexpr int kFetches = 3;
+
+// What `peak` repeats: products of bytes, of 16-bit numbers, of floats (where AMX is, of what its tiles take in their place).
+enum class Peak { bytes, pairs, floats };
 
 struct Kernels {
   const char* name;
@@ -115,6 +121,8 @@ struct Kernels {
   void (*joinLargest)(Largest* into, const Largest* from, int k);
   // Sums 64-byte words, widest loads: the read bandwidth probe.
   uint64_t (*readAll)(const uint8_t* p, int64_t bytes);
+  // So many rounds of products of a number that must not be known beforehand; how many a round has.
+  int64_t (*peak)(Peak what, int64_t rounds, uint8_t seed, float* sink);
 };
 
 // The best set this CPU has, or the named one if it has it; nullptr otherwise.

@@ -83,7 +83,7 @@ async function runBench(path: string, options: BenchOptions, signal: AbortSignal
   try {
     const timings = options.profile ? timingsOf(backend) : undefined
     // Before the weights are mapped: it takes 2 GiB of its own for a moment.
-    const bandwidth = backend instanceof CpuBackend ? (await backend.readBandwidth()) / 1e9 : null
+    const bandwidth = backend instanceof CpuBackend ? (await backend.roof("memory")) / 1e9 : null
     const start = performance.now()
     const model = Qwen3Moe.load(backend, openPacked(packed.path))
     const loadMs = performance.now() - start

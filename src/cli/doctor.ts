@@ -78,7 +78,7 @@ async function examineAddon(): Promise<{ addon: Addon; readBandwidthGBs: number 
     const addon: Addon = { status: "found", instructionSets: instructionSets() }
     if (availableMemory() < bandwidthBytes) return { addon, readBandwidthGBs: null }
     const backend = loadCpuBackend()
-    const readBandwidthGBs = (await backend.readBandwidth()) / 1e9
+    const readBandwidthGBs = (await backend.roof("memory")) / 1e9
     backend.free()
     return { addon, readBandwidthGBs }
   } catch (error) {

@@ -38,6 +38,13 @@ export interface CpuOptions {
   prefillMode?: PrefillMode
 }
 
+/**
+ * Bytes read from memory, cycles of one core, and products of int8, int16 and float32 in registers; with AMX, of int8 and
+ * bfloat16 in its tiles.
+ */
+export type Roof = (typeof roofs)[number]
+const roofs = ["memory", "clock", "int8", "int16", "float32"] as const
+
 /** Most outputs of one linear op. */
 const maxOutputs = 4
 const maxTopK = 64
@@ -274,9 +281,9 @@ export class CpuBackend implements Backend {
     return out
   }
 
-  /** Bytes a second that all threads together read from memory: the roofline, measured now. */
-  readBandwidth(): Promise<number> {
-    return this.#addon.bandwidth(this.#engine)
+  /** The roofline, measured now: what all threads together do in a second at the most. */
+  roof(of: Roof): Promise<number> {
+    return this.#addon.roof(this.#engine, roofs.indexOf(of))
   }
 
   /** Seconds spent in each op since the last call. */

@@ -77,7 +77,7 @@ export interface Addon {
   visits(engine: NativeEngine, weight: number, counts: Float64Array): void
   selections(engine: NativeEngine, kv: number, counts: Float64Array): void
   run(engine: NativeEngine): Promise<number>
-  bandwidth(engine: NativeEngine): Promise<number>
+  roof(engine: NativeEngine, what: number): Promise<number>
   cancel(engine: NativeEngine): void
   timings(engine: NativeEngine): number[]
   free(engine: NativeEngine): void
