@@ -29,22 +29,29 @@ template <int format, class Turn> inline void unpack(const uint8_t* block, Turn 
 
 constexpr int kMostPanels = 4;  // whose unpacked blocks share the first cache with the tokens
 
-// fn(unpacked panels, block, first token, tokens) over blocks in order and tiles of at most `most` tokens; codes are as
-// `turn` leaves them. Meanwhile as many bytes as are read here are fetched from `ahead`, a little at a time.
+// What is read after these panels, fetched meanwhile: a little at a time, for at once it would stand in the way of the loads.
+struct Ahead {
+  const uint8_t* at;
+  const uint8_t* end;
+  void fetch(int lines) {
+    for (; lines > 0 && at < end; lines--, at += 64) prefetchFar(at);
+  }
+};
+
+// fn(unpacked panels, block, first token, tokens, ahead) over blocks in order and tiles of at most `most` tokens; codes are
+// as `turn` leaves them.
 template <int format, class Turn, class Fn>
-inline void overBlocks(const uint8_t* first, int panels, int columns, int tokens, int most, const uint8_t* ahead, Turn turn, Fn fn) {
+inline void overBlocks(const uint8_t* first, int panels, int columns, int tokens, int most, const uint8_t* next, Turn turn, Fn fn) {
   constexpr int bytes = kGeometry[format].bytes;
   Unpacked weights[kMostPanels];
   const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + most - 1) / most;
-  const int lines = panels * bytes / 64 / tiles + 1;
-  const uint8_t* const aheadEnd = ahead + static_cast<int64_t>(panels) * blocks * bytes;
+  Ahead ahead{next, next + static_cast<int64_t>(panels) * blocks * bytes};
   for (int b = 0; b < blocks; b++) {
     for (int p = 0; p < panels; p++) unpack<format>(first + (static_cast<int64_t>(p) * blocks + b) * bytes, turn, weights[p]);
     for (int i = 0; i < tiles; i++) {
-      for (int line = 0; line < lines && ahead < aheadEnd; line++, ahead += 64) prefetchFar(ahead);
       // As even as can be: a tile takes about as long as it has tokens.
       const int t0 = tokens * i / tiles;
-      fn(weights, b, t0, tokens * (i + 1) / tiles - t0);
+      fn(weights, b, t0, tokens * (i + 1) / tiles - t0, ahead);
     }
   }
 }

@@ -55,13 +55,16 @@ void addBlock(const Unpacked& weights, const int8_t* acts, const ActBlock* const
 template <int format>
 void multiply(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out) {
   alignas(64) int8_t acts[kMostRows][kBlock] = {};
-  const int tiles = (tokens + kMostRows - 1) / kMostRows;
+  const int tiles = (tokens + kMostRows - 1) / kMostRows, lines = kGeometry[format].bytes / 64 / tiles + 1;
   configure(GroupTiles((tokens + tiles - 1) / tiles, kGroup<format>));
   const VB zero = _mm512_set1_epi8(kZeroCode<format>);
   auto signedCodes = [&](VB codes) { return _mm512_sub_epi8(codes, zero); };
-  overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows) {
+  overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows, Ahead& ahead) {
     for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);
-    for (int p = 0; p < panels; p++) addBlock<format>(weights[p], acts[0], x + t0, b, rows, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
+    for (int p = 0; p < panels; p++) {
+      ahead.fetch(lines);
+      addBlock<format>(weights[p], acts[0], x + t0, b, rows, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
+    }
   });
   release();
 }

@@ -87,14 +87,17 @@ inline void fetchPageHead(const uint8_t* p) {
   for (int i = 0; i < kPageHead; i += 64) prefetchFar(reinterpret_cast<const uint8_t*>(page) + i);
 }
 
-// Blocks [from, to) of one panel for one token, added to out [16]: codes are unpacked in registers. A lane is a row, and its
-// sum adds groups in ascending order, wherever blocks are parted. Two chains of integer sums, since one would wait for its
-// own results. Meanwhile what lies at `ahead` is fetched, as much as is read, group by group: at once it would stand in the
-// way of the loads.
-template <int format, Fetch fetch>
-void stream(const uint8_t* panel, int from, int to, const ActBlock* x, const uint8_t* ahead, float* out) {
+// Blocks [from, to) of one panel over a few tokens, added to out[token][16]: weights are unpacked in registers, once for all
+// of them. A lane is a row, and its sum adds groups in ascending order, whatever the number of tokens and wherever blocks
+// are parted. Very few tokens have two chains of integer sums, since one would wait for its own results. Meanwhile what lies
+// at `ahead` is fetched, as much as is read, group by group: at once it would stand in the way of the loads.
+template <int format, int tokens, Fetch fetch>
+void stream(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, float* out) {
   constexpr int bytes = kGeometry[format].bytes, groups = kBlock / kGroup<format>, planes = 32 / groups;
-  VF acc = from == 0 ? zero() : load(out);
+  constexpr int chains = tokens < 4 ? 2 : 1;
+  VF acc[tokens];
+#pragma GCC unroll 16
+  for (int t = 0; t < tokens; t++) acc[t] = from == 0 ? zero() : load(out + t * 16);
   panel += static_cast<int64_t>(from) * bytes;
   for (int b = from; b < to; b++, panel += bytes) {
     if constexpr (fetch == Fetch::kPageHeads) fetchPageHead(panel);
@@ -104,38 +107,69 @@ void stream(const uint8_t* panel, int from, int to, const ActBlock* x, const uin
           if constexpr (fetch == Fetch::kLines) prefetchFar(ahead), prefetch(panel + line * 64 + kNear);
           else prefetch(ahead), enterPage(ahead + kPagesEntered);
         }
-      VI even = startOf<format>(x[b], g), odd = zeroInt();
+      VI sum[tokens][chains];
+#pragma GCC unroll 16
+      for (int t = 0; t < tokens; t++) {
+        sum[t][chains - 1] = zeroInt();
+        sum[t][0] = startOf<format>(x[t][b], g);
+      }
 #pragma GCC unroll 4
-      for (int p = g * planes; p < (g + 1) * planes; p++) {
+      for (int i = 0; i < planes; i++) {
+        const int p = g * planes + i;
         const Codes codes = codesOf<format>(panel, p);
-        even = dotOf<format>(even, codes.even, fourBytes(x[b].values + p * 8));
-        odd = dotOf<format>(odd, codes.odd, fourBytes(x[b].values + p * 8 + 4));
+#pragma GCC unroll 16
+        for (int t = 0; t < tokens; t++) sum[t][0] = dotOf<format>(sum[t][0], codes.even, fourBytes(x[t][b].values + p * 8));
+#pragma GCC unroll 16
+        for (int t = 0; t < tokens; t++) sum[t][chains - 1] = dotOf<format>(sum[t][chains - 1], codes.odd, fourBytes(x[t][b].values + p * 8 + 4));
       }
       const Scales s = scalesOf<format>(panel, g);
-      acc = addGroup<format>(acc, addInt(even, odd), s.scale, s.min, x[b], g);
+#pragma GCC unroll 16
+      for (int t = 0; t < tokens; t++)
+        acc[t] = addGroup<format>(acc[t], chains == 2 ? addInt(sum[t][0], sum[t][1]) : sum[t][0], s.scale, s.min, x[t][b], g);
     }
   }
-  store(out, acc);
+#pragma GCC unroll 16
+  for (int t = 0; t < tokens; t++) store(out + t * 16, acc[t]);
 }
 
+using Stream = void (*)(const uint8_t* panel, int from, int to, const ActBlock* const* x, const uint8_t* ahead, float* out);
+
+// From so many tokens on it costs less to unpack a block once for all of them.
+constexpr int kFewestUnpacked = 2 * kStreamTokens + 1;
+
+template <int format, int most> Stream streamFor(int tokens, Fetch fetch) {
+  if constexpr (most > 1) return tokens < most ? streamFor<format, most - 1>(tokens, fetch) : stream<format, most, Fetch::kLinesAndPages>;
+  else if (fetch == Fetch::kLines) return stream<format, 1, Fetch::kLines>;
+  else return fetch == Fetch::kPageHeads ? stream<format, 1, Fetch::kPageHeads> : stream<format, 1, Fetch::kLinesAndPages>;
+}
+
+// Panels one after another, each with at most kStreamTokens tokens at once.
 template <int format>
-void multiplyOne(const uint8_t* first, int panels, int columns, const ActBlock* x, Fetch fetch, const uint8_t* ahead, float* out) {
-  constexpr decltype(&stream<format, Fetch::kLines>) streams[] = {stream<format, Fetch::kLines>, stream<format, Fetch::kPageHeads>, stream<format, Fetch::kLinesAndPages>};
+void multiplyFew(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
   constexpr int64_t bytes = kGeometry[format].bytes;
   const int blocks = (columns + kBlock - 1) / kBlock, later = blocks < kBlocksAhead<format> ? blocks : kBlocksAhead<format>;
-  const auto product = streams[static_cast<int>(fetch)];
-  for (int p = 0; p < panels; p++, first += blocks * bytes) {
-    const int own = p == panels - 1 ? blocks - later : blocks;
-    product(first, 0, own, x, first + later * bytes, out + p * 16);
-    if (own < blocks) product(first, own, blocks, x, ahead, out + p * 16);
-  }
+  const int tiles = (tokens + kStreamTokens - 1) / kStreamTokens;
+  for (int p = 0; p < panels; p++, first += blocks * bytes)
+    for (int i = 0; i < tiles; i++) {
+      const int t0 = tokens * i / tiles, t1 = tokens * (i + 1) / tiles, own = p == panels - 1 ? blocks - later : blocks;
+      const Stream product = streamFor<format, kStreamTokens>(t1 - t0, fetch);
+      float* to = out + (static_cast<int64_t>(p) * tokens + t0) * 16;
+      product(first, 0, own, x + t0, first + later * bytes, to);
+      if (own < blocks) product(first, own, blocks, x + t0, ahead, to);
+    }
 }
 
-// ---- packed matrices, several tokens
+// ---- packed matrices, many tokens
 
-// One block of some panels over some tokens, added to out[panel * stride][token][16].
+// What a tile reads of a token: its rows lie too far apart for the processor to see where it goes next.
+inline void fetchBlock(const ActBlock* x) {
+  for (int i = 0; i < 6; i++) prefetch(x->values + i * 64);
+}
+
+// One block of some panels over some tokens, added to out[panel * stride][token][16]. Meanwhile the blocks `next`, of as many
+// tokens, and so many lines a group of what lies ahead are fetched.
 template <int format, int panels, int tokens>
-void blockTile(const Unpacked* weights, const ActBlock* const* x, int b, int64_t stride, float* out) {
+void blockTile(const Unpacked* weights, const ActBlock* const* x, int b, const ActBlock* const* next, Ahead& ahead, int lines, int64_t stride, float* out) {
   constexpr int n = panels * tokens, words = kGroup<format> / 4;
   const ActBlock* act[tokens];
   for (int t = 0; t < tokens; t++) act[t] = x[t] + b;
@@ -143,6 +177,8 @@ void blockTile(const Unpacked* weights, const ActBlock* const* x, int b, int64_t
 #pragma GCC unroll 16
   for (int j = 0; j < n; j++) acc[j] = b == 0 ? zero() : load(out + j / tokens * stride + j % tokens * 16);
   for (int g = 0; g < kBlock / kGroup<format>; g++) {
+    ahead.fetch(lines);
+    if (g < tokens) fetchBlock(next[g]);
     VI sum[n];
 #pragma GCC unroll 16
     for (int j = 0; j < n; j++) sum[j] = startOf<format>(*act[j % tokens], g);
@@ -167,7 +203,7 @@ void blockTile(const Unpacked* weights, const ActBlock* const* x, int b, int64_t
   for (int j = 0; j < n; j++) store(out + j / tokens * stride + j % tokens * 16, acc[j]);
 }
 
-using BlockTile = void (*)(const Unpacked* weights, const ActBlock* const* x, int b, int64_t stride, float* out);
+using BlockTile = void (*)(const Unpacked* weights, const ActBlock* const* x, int b, const ActBlock* const* next, Ahead& ahead, int lines, int64_t stride, float* out);
 
 template <int format, int panels, int most> BlockTile blockTileFor(int tokens) {
   if constexpr (most > 1)
@@ -175,28 +211,28 @@ template <int format, int panels, int most> BlockTile blockTileFor(int tokens) {
   return blockTile<format, panels, most>;
 }
 
-// What a tile reads of a token: its rows lie too far apart for the processor to see where it goes next.
-inline void fetchBlock(const ActBlock* x) {
-  for (int i = 0; i < 6; i++) prefetch(x->values + i * 64);
-}
-
 // At most kMostPanels panels.
 template <int format>
 void multiplyMany(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, const uint8_t* ahead, float* out) {
+  constexpr int groups = kBlock / kGroup<format>;
   const int64_t stride = static_cast<int64_t>(tokens) * 16;
-  overBlocks<format>(first, panels, columns, tokens, kTileTokens, ahead, [](VB codes) { return codes; }, [&](const Unpacked* weights, int b, int t0, int n) {
-    const BlockTile together = blockTileFor<format, kTilePanels, kTileTokens>(n), one = blockTileFor<format, 1, kTileTokens>(n);
-    for (int t = t0 + n; t < t0 + 2 * n; t++) fetchBlock(t < tokens ? x[t] + b : x[(t - tokens) % tokens] + b + 1);
-    int p = 0;
-    for (; p + kTilePanels <= panels; p += kTilePanels) together(weights + p, x + t0, b, stride, out + p * stride + t0 * 16);
-    for (; p < panels; p++) one(weights + p, x + t0, b, stride, out + p * stride + t0 * 16);
+  const int tiles = (tokens + kTileTokens - 1) / kTileTokens, calls = (panels + kTilePanels - 1) / kTilePanels;
+  const int lines = panels * kGeometry[format].bytes / 64 / (tiles * calls * groups) + 1;
+  auto same = [](VB codes) { return codes; };
+  overBlocks<format>(first, panels, columns, tokens, kTileTokens, ahead, same, [&](const Unpacked* weights, int b, int t0, int n, Ahead& rest) {
+    const ActBlock* next[kTileTokens];
+    for (int i = 0; i < n; i++) next[i] = t0 + n + i < tokens ? x[t0 + n + i] + b : x[i] + b + 1;
+    for (int p = 0; p < panels; p += kTilePanels) {
+      const BlockTile product = p + kTilePanels <= panels ? blockTileFor<format, kTilePanels, kTileTokens>(n) : blockTileFor<format, 1, kTileTokens>(n);
+      product(weights + p, x + t0, b, next, rest, lines, stride, out + p * stride + t0 * 16);
+    }
   });
 }
 
 template <int format>
 void matmulFormat(const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens, Fetch fetch, const uint8_t* ahead, float* out) {
   if (tokens == 0) return;
-  if (tokens == 1) return multiplyOne<format>(first, panels, columns, x[0], fetch, ahead, out);
+  if (tokens < kFewestUnpacked) return multiplyFew<format>(first, panels, columns, x, tokens, fetch, ahead, out);
   const int64_t panelBytes = matrixBytes(format, kPanelRows, columns);
   for (int p = 0; p < panels; p += kMostPanels) {
     const int count = panels - p < kMostPanels ? panels - p : kMostPanels;

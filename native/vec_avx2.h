@@ -10,7 +10,7 @@ struct VI { __m256i a, b; };
 struct VB { __m256i a, b; };  // bytes 0-31, 32-63
 
 // What 16 registers hold, nearly.
-constexpr int kTilePanels = 1, kTileTokens = 4;
+constexpr int kStreamTokens = 4, kTilePanels = 1, kTileTokens = 4;
 
 inline VF zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline VF set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

@@ -9,8 +9,9 @@ using VF = __m512;   // 16 floats
 using VI = __m512i;  // 16 int32
 using VB = __m512i;  // 64 bytes
 
-// What 32 registers hold of integer and float sums beside the codes; more tokens than panels, and loads would be short.
-constexpr int kTilePanels = 2, kTileTokens = 6;
+// What 32 registers hold of integer and float sums beside the codes: of a stream's tokens; of some panels and tokens, which
+// then share their loads.
+constexpr int kStreamTokens = 12, kTilePanels = 2, kTileTokens = 6;
 
 inline VF zero() { return _mm512_setzero_ps(); }
 inline VF set1(float x) { return _mm512_set1_ps(x); }

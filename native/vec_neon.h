@@ -10,7 +10,7 @@ struct VI { int32x4_t v[4]; };
 struct VB { uint8x16_t v[4]; };   // bytes 0-15, 16-31, 32-47, 48-63
 
 // Integer and float sums of two tokens are half of the registers.
-constexpr int kTilePanels = 1, kTileTokens = 2;
+constexpr int kStreamTokens = 2, kTilePanels = 1, kTileTokens = 2;
 
 template <class V, class F> inline V quarters(F f) { return {{f(0), f(1), f(2), f(3)}}; }
 

@@ -10,7 +10,7 @@ struct VF { float v[16]; };
 struct VI { int32_t v[16]; };
 struct VB { uint8_t v[64]; };
 
-constexpr int kTilePanels = 1, kTileTokens = 1;
+constexpr int kStreamTokens = 1, kTilePanels = 1, kTileTokens = 1;
 
 template <class F> inline VF lanes(F f) {
   VF r;
