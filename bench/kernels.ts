@@ -66,7 +66,9 @@ async function secondsOf(weight: PackedTensor, tokens: number, times: number): P
     ids: new Int32Array(tokens),
     positions: new Int32Array(tokens),
     slots: new Int32Array(tokens),
-    sequences: [{ firstRow: 0, numTokens: tokens, contextTokens: tokens, pages: new Int32Array([0, 1, 2, 3]) }],
+    sequences: [
+      { firstRow: 0, numTokens: tokens, contextTokens: tokens, pages: new Int32Array([0, 1, 2, 3]) },
+    ],
     logitRows: new Int32Array(0),
   })
   const x = ops.tensor(values, tokens, columns)

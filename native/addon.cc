@@ -134,17 +134,31 @@ napi_value isa(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// mapFile(engine, path) -> file
+// mapFile(engine, path, promoteFrom: bytes of a file that moves to huge pages) -> file
 napi_value mapFile(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   Handle* h = a.handle();
   const std::string path = a.text();
+  const double promoteFrom = a.number();
   if (!a.ok || !h->engine) return fail(env, "mapFile: bad arguments");
   auto file = std::make_unique<MappedFile>();
-  const std::string failure = file->open(path.c_str());
+  const std::string failure = file->open(path.c_str(), promoteFrom);
   if (!failure.empty()) return fail(env, failure);
   h->engine->files.push_back(std::move(file));
   return numberOf(env, static_cast<double>(h->engine->files.size() - 1));
+}
+
+// promotion(engine, file, numbers): where it stands, as Promotion lists it, and bytes moved, at any time
+napi_value promotion(napi_env env, napi_callback_info info) {
+  Arguments a(env, info);
+  Handle* h = a.handle();
+  const int file = a.integer();
+  size_t n = 0;
+  double* numbers = a.array<double>(napi_float64_array, &n);
+  if (!a.ok || !h->engine || file < 0 || file >= static_cast<int>(h->engine->files.size()) || n < 2) return fail(env, "promotion: bad arguments");
+  numbers[0] = static_cast<double>(h->engine->files[file]->promotion());
+  numbers[1] = static_cast<double>(h->engine->files[file]->promoted());
+  return nullptr;
 }
 
 // weight(engine, file, offset, format, experts, rows, columns) -> weight
@@ -466,7 +480,7 @@ napi_value release(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   const struct { const char* name; napi_callback call; } functions[] = {
-      {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"weight", weight}, {"rope", rope},
+      {"sets", sets}, {"create", create}, {"isa", isa}, {"mapFile", mapFile}, {"promotion", promotion}, {"weight", weight}, {"rope", rope},
       {"vector", vector}, {"kv", kv}, {"trim", trim}, {"writeKv", writeKv}, {"readKv", readKv}, {"copyPage", copyPage}, {"prepare", prepare}, {"copy", copyTensor}, {"visits", visits}, {"selections", selections}, {"run", run}, {"roof", roof},
       {"cancel", cancel}, {"timings", timings}, {"free", release},
   };

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include "promotion.h"
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
@@ -25,9 +26,10 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  // Empty on success, else the system's words.
-  std::string open(const char* path) {
+  // Empty on success, else the system's words. The bytes of a file that has so many move to huge pages later on.
+  std::string open(const char* path, double promoteFrom) {
 #ifdef _WIN32
+    (void)promoteFrom;
     HANDLE file = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
     if (file == INVALID_HANDLE_VALUE) return "cannot open: error " + std::to_string(GetLastError());
     LARGE_INTEGER size;
@@ -48,22 +50,31 @@ class MappedFile {
       return "cannot map: the file is empty";
     }
     void* p = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, fd, 0);
-    const int failure = errno;
-    ::close(fd);
-    if (p == MAP_FAILED) return std::string("cannot map: ") + strerror(failure);
+    if (p == MAP_FAILED) {
+      const int failure = errno;
+      ::close(fd);
+      return std::string("cannot map: ") + strerror(failure);
+    }
 #ifdef MADV_HUGEPAGE
     // Where the file system has large folios, even pages that are first touched out of order then come 2 MB at a time.
     madvise(p, static_cast<size_t>(info.st_size), MADV_HUGEPAGE);
 #endif
     data_ = static_cast<const uint8_t*>(p);
     bytes_ = info.st_size;
-    fill_ = std::thread([this] { fill(); });
+    if (static_cast<double>(bytes_) >= promoteFrom) promotion_ = Promotion::waiting;
+    fill_ = std::thread([this, fd] {
+      fill();
+      if (promotion_ == Promotion::waiting && !stop_) promotion_ = promote(const_cast<uint8_t*>(data_), bytes_, fd, stop_, promoted_, promotion_);
+      if (promotion_ == Promotion::done) while (!stop_) stop_.wait(false);  // the lock says that it is promoted here
+      ::close(fd);
+    });
 #endif
     return {};
   }
 
   ~MappedFile() {
     stop_ = true;
+    stop_.notify_all();
     if (fill_.joinable()) fill_.join();
     if (!data_) return;
 #ifdef _WIN32
@@ -75,6 +86,8 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  Promotion promotion() const { return promotion_; }
+  int64_t promoted() const { return promoted_; }
 
  private:
 #ifndef _WIN32
@@ -95,6 +108,8 @@ class MappedFile {
   const uint8_t* data_ = nullptr;
   int64_t bytes_ = 0;
   std::atomic<bool> stop_{false};
+  std::atomic<Promotion> promotion_{Promotion::off};
+  std::atomic<int64_t> promoted_{0};
   std::thread fill_;
 };
 

@@ -1,7 +1,7 @@
 // The spine: the whole path of one reply, and the only file that knows every room. Loads a model, picks the backend,
 // and walks each request down (render, encode, schedule, forward) and up again (sample, decode, parse).
 
-import type { Backend, PrefillMode } from "./backend/backend.ts"
+import type { Backend, PrefillMode, Promote } from "./backend/backend.ts"
 import { pageTokens } from "./backend/backend.ts"
 import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
@@ -49,6 +49,8 @@ export interface LoadOptions extends PrepareOptions {
   attention?: "auto" | "exact"
   /** How attention reads prompts: `exact` where left out; `fast` may round, and then how a prompt was cut can show. */
   prefillMode?: PrefillMode
+  /** Whether weights whose mapping lies in small pages move to huge ones in the background; `auto` where left out. */
+  promote?: Promote
 }
 
 export interface GenerateRequest {
@@ -269,12 +271,12 @@ function explained(finish: Finish, thought: ThoughtState, stopString: string | u
 
 /** The native backend; where there is none, and none was asked for, the reference. */
 export async function openBackend(
-  options: Pick<LoadOptions, "backend" | "threads" | "prefillMode" | "onNotice">,
+  options: Pick<LoadOptions, "backend" | "threads" | "prefillMode" | "promote" | "onNotice">,
 ): Promise<Backend> {
-  const { backend = "auto", threads, prefillMode, onNotice } = options
+  const { backend = "auto", threads, prefillMode, promote = "auto", onNotice } = options
   if (backend === "cpu" || (backend === "auto" && (await hasAddon(onNotice)))) {
     const { loadCpuBackend } = await import("./backend/cpu/cpu.ts")
-    return loadCpuBackend({ threads, prefillMode })
+    return loadCpuBackend({ threads, prefillMode, promote })
   }
   const { ReferenceBackend } = await import("./backend/reference/reference.ts")
   return new ReferenceBackend()

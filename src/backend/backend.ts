@@ -111,6 +111,9 @@ export function kvPageBytes(tier: KvTier, headDim: number): number {
  */
 export type PrefillMode = "exact" | "fast"
 
+/** Whether a mapped file of 1 GiB and more is moved to huge pages in the background, where it is not on such already. */
+export type Promote = "auto" | "off"
+
 /** One layer of a page: [pageTokens, kvHeads * headDim] each. */
 export interface KvRows {
   readonly keys: Float32Array

@@ -1,6 +1,7 @@
 // What a benchmark measured in, the lines that people read out.
 
 import type { PrefillMode } from "../backend/backend.ts"
+import type { Promotion } from "../backend/cpu/weights.ts"
 import type { DecodeSpeed, PrefillSpeed } from "./benchmark.ts"
 import { print, table } from "./output.ts"
 import { count, fileSize, memorySize } from "./units.ts"
@@ -15,6 +16,8 @@ export interface BenchResult {
   weightBytesPerToken: number
   prefill: PrefillSpeed[]
   decode: DecodeSpeed[]
+  /** How moving weights to huge pages ended, how long that was waited for, and decoding at depth 0 after it. */
+  promotion?: Promotion & { ms: number; decode?: DecodeSpeed }
   /** From the packed file's path to a model that can run. */
   loadMs: number
   /** At the end, with the resident pages of the mapped weights. */
@@ -29,6 +32,7 @@ export function showBench(result: BenchResult): void {
   print(`loaded in ${loadMs.toFixed(0)} ms; ${memorySize(rssBytes)} resident, mapped weights included`)
   print(`one token reads ${fileSize(result.weightBytesPerToken)} of weights\n`)
   print(speedTable(result))
+  print(promotionLine(result))
   const delays = result.decode.map(({ eventLoopDelayP99Ms }) => eventLoopDelayP99Ms)
   if (delays.length > 0)
     print(
@@ -61,6 +65,30 @@ function speedTable({ prefill, decode, readBandwidthGBs }: BenchResult): string 
     ]),
   ]
   return table(rows, { head: ["", "depth", "tokens/s", "GB/s", ""], right: [1, 2, 3] })
+}
+
+function promotionLine({ promotion, readBandwidthGBs }: BenchResult): string {
+  if (!promotion) return ""
+  const { state, bytes, decode } = promotion
+  if (!decode) return `\nweights on huge pages: ${stateWords[state]}`
+  const share = readBandwidthGBs
+    ? `, ${Math.round((100 * decode.gbPerSecond) / readBandwidthGBs)}% of memory`
+    : ""
+  return (
+    `\nwith ${memorySize(bytes)} of the weights moved to huge pages: decode ` +
+    `${decode.tokensPerSecond.toFixed(2)} tokens/s, ${decode.gbPerSecond.toFixed(2)} GB/s${share}`
+  )
+}
+
+const stateWords: Record<Promotion["state"], string> = {
+  off: "not asked for, or the file is small",
+  waiting: "not yet",
+  moving: "not yet",
+  done: "all are",
+  huge: "the mapping is on such as it is",
+  elsewhere: "another process moves the same file",
+  "no-memory": "too little memory would stay available",
+  unsupported: "this system cannot",
 }
 
 function profileTable(title: string, opSeconds: Record<string, number>): string {

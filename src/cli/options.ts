@@ -2,7 +2,7 @@
 
 import { Argument, InvalidArgumentError, Option } from "commander"
 import type { Command } from "commander"
-import type { PrefillMode } from "../backend/backend.ts"
+import type { PrefillMode, Promote } from "../backend/backend.ts"
 import { quants } from "../weights/pack-plan.ts"
 import type { Quant } from "../weights/pack-plan.ts"
 
@@ -103,6 +103,21 @@ export function addPrefillOption(command: Command): Command {
     )
       .choices(["exact", "fast"])
       .default("exact"),
+  )
+}
+
+export interface PromoteOptions {
+  promote: Promote
+}
+
+export function addPromoteOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      "--promote <mode>",
+      "whether weights whose mapping lies in small pages are moved to huge ones in the background (Linux)",
+    )
+      .choices(["auto", "off"])
+      .default("auto", "auto: while 2 GiB of memory stay available, in one process for each file"),
   )
 }
 

@@ -17,15 +17,17 @@ import {
   addKvOptions,
   addModelOptions,
   addPrefillOption,
+  addPromoteOption,
   decimal,
   modelArgument,
   wholeNumber,
 } from "./options.ts"
-import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions } from "./options.ts"
+import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions, PromoteOptions } from "./options.ts"
 import { note, print } from "./output.ts"
 import { count } from "./units.ts"
 
-interface ServeCommandOptions extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions {
+interface ServeCommandOptions
+  extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions, PromoteOptions {
   context?: number
   host: string
   port: number
@@ -44,7 +46,9 @@ const collect = (one: string, all: string[]) => [...all, one]
 
 export function define(command: Command): void {
   command.addArgument(modelArgument().argOptional())
-  addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command)))))
+  addPromoteOption(
+    addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command))))),
+  )
     .option("--host <address>", "address to listen on; only this machine reaches the default", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for a free one", wholeNumber(0, 65_535), 8080)
     .option("--api-key-file <file>", "let in only who has a key of this file; see a3b key")

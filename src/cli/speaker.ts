@@ -14,12 +14,14 @@ import {
   addKvOptions,
   addModelOptions,
   addPrefillOption,
+  addPromoteOption,
 } from "./options.ts"
-import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions } from "./options.ts"
+import type { AttentionOptions, KvOptions, ModelOptions, PrefillOptions, PromoteOptions } from "./options.ts"
 import { note } from "./output.ts"
 import { count } from "./units.ts"
 
-export interface SpeakerOptions extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions {
+export interface SpeakerOptions
+  extends ModelOptions, KvOptions, AttentionOptions, PrefillOptions, PromoteOptions {
   context?: number
   remote?: string
   remoteModel?: string
@@ -35,7 +37,9 @@ export interface Speaker {
 }
 
 export function addSpeakerOptions(command: Command): Command {
-  addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command)))))
+  addPromoteOption(
+    addPrefillOption(addModelOptions(addAttentionOption(addKvOptions(addContextOption(command))))),
+  )
   return command
     .option(
       "--remote <url>",
@@ -97,6 +101,7 @@ const localOptions = [
   "kvBudget",
   "attention",
   "prefillMode",
+  "promote",
 ]
 
 /** What would change nothing is not passed over. */

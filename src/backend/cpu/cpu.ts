@@ -15,6 +15,7 @@ import type {
   KvShape,
   KvTier,
   PrefillMode,
+  Promote,
   Rope,
   Routing,
   Selections,
@@ -28,6 +29,7 @@ import type { Addon, NativeEngine } from "./native.ts"
 import { Plan, bitsOf, opNames } from "./plan.ts"
 import type { OpName } from "./plan.ts"
 import { Weights } from "./weights.ts"
+import type { Promotion } from "./weights.ts"
 
 export interface CpuOptions {
   /** All cores where left out. */
@@ -36,6 +38,8 @@ export interface CpuOptions {
   isa?: string
   /** `exact` where left out. */
   prefillMode?: PrefillMode
+  /** `off` where left out. */
+  promote?: Promote
 }
 
 /**
@@ -56,10 +60,10 @@ export function loadCpuBackend(options: CpuOptions = {}): CpuBackend {
   if (!Number.isInteger(threads) || threads < 1 || threads > 512)
     throw new UserError("bad-argument", `threads is ${threads}; it must be a whole number from 1 to 512`)
   const addon = loadAddon()
-  const { prefillMode = "exact" } = options
+  const { prefillMode = "exact", promote = "off" } = options
   const isa = options.isa ?? process.env.A3B_ISA ?? ""
   try {
-    return new CpuBackend(addon, addon.create(threads, isa, prefillMode), threads)
+    return new CpuBackend(addon, addon.create(threads, isa, prefillMode), { threads, promote })
   } catch (error) {
     throw new UserError("unsupported", `${messageOf(error)}: leave A3B_ISA unset for the best one`)
   }
@@ -86,12 +90,12 @@ export class CpuBackend implements Backend {
   #freed = false
 
   /** Use `loadCpuBackend`. */
-  constructor(addon: Addon, engine: NativeEngine, threads: number) {
+  constructor(addon: Addon, engine: NativeEngine, options: { threads: number; promote: Promote }) {
     this.#addon = addon
     this.#engine = engine
-    this.threads = threads
+    this.threads = options.threads
     this.device = addon.isa(engine)
-    this.#weights = new Weights(addon, engine)
+    this.#weights = new Weights(addon, engine, options.promote)
     this.#caches = new KvCaches(addon, engine)
   }
 
@@ -101,6 +105,10 @@ export class CpuBackend implements Backend {
 
   vector(tensors: readonly PackedTensor[], compute: (...values: Float32Array[]) => Float32Array): Weight {
     return this.#weights.vector(tensors, compute)
+  }
+
+  promotion(): Promotion {
+    return this.#weights.promotion()
   }
 
   kvCache(shape: KvShape): KvCache {

@@ -13,7 +13,8 @@ export interface Addon {
   sets(): string
   create(threads: number, isa: string, prefill: PrefillMode): NativeEngine
   isa(engine: NativeEngine): string
-  mapFile(engine: NativeEngine, path: string): number
+  mapFile(engine: NativeEngine, path: string, promoteFrom: number): number
+  promotion(engine: NativeEngine, file: number, numbers: Float64Array): void
   weight(
     engine: NativeEngine,
     file: number,

@@ -6,8 +6,33 @@ import { UserError, assert, messageOf } from "../../util/errors.ts"
 import { withFile } from "../../weights/file.ts"
 import { formats, tensorBytes } from "../../weights/format.ts"
 import type { Format, PackedTensor } from "../../weights/format.ts"
-import type { Weight } from "../backend.ts"
+import type { Promote, Weight } from "../backend.ts"
 import type { Addon, NativeEngine } from "./native.ts"
+
+export interface Promotion {
+  /**
+   * `huge`: the mapping is on huge pages as it is; `elsewhere`: another process moves the same file; `no-memory`: less than
+   * 2 GiB would stay available, and what was moved stays.
+   */
+  state: (typeof promotionStates)[number]
+  /** Moved so far. */
+  bytes: number
+}
+
+/** Bytes of a file that is worth it. */
+const promoteFrom: Record<Promote, number> = { auto: 2 ** 30, off: Infinity }
+
+/** As native/promotion.h lists them. */
+const promotionStates = [
+  "off",
+  "waiting",
+  "moving",
+  "done",
+  "huge",
+  "elsewhere",
+  "no-memory",
+  "unsupported",
+] as const
 
 export class Weights {
   readonly #addon: Addon
@@ -16,9 +41,21 @@ export class Weights {
   /** By weight. */
   readonly #formats: Format[] = []
 
-  constructor(addon: Addon, engine: NativeEngine) {
+  readonly #promote: Promote
+
+  constructor(addon: Addon, engine: NativeEngine, promote: Promote) {
     this.#addon = addon
     this.#engine = engine
+    this.#promote = promote
+  }
+
+  /** Of the largest file: where moving it to huge pages stands. */
+  promotion(): Promotion {
+    const largest = [...this.#files.values()].sort((a, b) => b.bytes - a.bytes)[0]
+    if (!largest) return { state: "off", bytes: 0 }
+    const numbers = new Float64Array(2)
+    this.#addon.promotion(this.#engine, largest.file, numbers)
+    return { state: promotionStates[numbers[0]], bytes: numbers[1] }
   }
 
   map(tensor: PackedTensor): Weight {
@@ -54,7 +91,7 @@ export class Weights {
     const known = this.#files.get(path)
     if (known && end <= known.bytes) return known.file
     try {
-      const mapped = { file: this.#addon.mapFile(this.#engine, path), bytes: statSync(path).size }
+      const mapped = { file: this.#addon.mapFile(this.#engine, path, promoteFrom[this.#promote]), bytes: statSync(path).size }
       if (end > mapped.bytes)
         throw new Error(`${name} ends at byte ${end} of ${mapped.bytes}: the file is cut short`)
       this.#files.set(path, mapped)
