@@ -32,28 +32,40 @@ void prepareScan(const float* q, int group, int headDim, ScanQueries* out) {
   }
 }
 
-// Adds what channels of this bit give to the dot products of 16 tokens with `heads` queries.
-template <int pair, int heads> inline void addPairs(VB pairs, const int8_t (*q)[kMaxHeadDim], int at, VI* sums) {
-  const VB codes = pairAt<pair>(pairs);
-  for (int g = 0; g < heads; g++) sums[g] = dot(sums[g], codes, fourBytes(q[g] + at));
+// Adds what channels of this bit give to the dot products of so many blocks of 16 tokens with `heads` queries.
+template <int pair, int heads, int blocks> inline void addPairs(const VB* pairs, const int8_t (*q)[kMaxHeadDim], int at, VI* sums) {
+  VB codes[blocks];
+  for (int b = 0; b < blocks; b++) codes[b] = pairAt<pair>(pairs[b]);
+#pragma GCC unroll 8
+  for (int g = 0; g < heads; g++) {
+    const VB query = fourBytes(q[g] + at);
+#pragma GCC unroll 2
+    for (int b = 0; b < blocks; b++) sums[g * blocks + b] = dot(sums[g * blocks + b], codes[b], query);
+  }
 }
 
-template <int words, int heads> inline void scanBlock(const uint8_t* upperPlane, const uint8_t* lowerPlane, const int8_t (*q)[kMaxHeadDim], VI* sums) {
-  VB upper[words], lower[words];
-  loadColumns<words>(upperPlane, upper);
-  loadColumns<words>(lowerPlane, lower);
-  for (int g = 0; g < heads; g++) sums[g] = zeroInt();
+// sums [heads][blocks]; blocks that lie one after another share each load of a query.
+template <int words, int heads, int blocks> inline void scanBlocks(const uint8_t* upperPlane, const uint8_t* lowerPlane, const int8_t (*q)[kMaxHeadDim], VI* sums) {
+  VB upper[blocks][words], lower[blocks][words];
+  for (int b = 0; b < blocks; b++) loadColumns<words>(upperPlane + b * words * 64, upper[b]), loadColumns<words>(lowerPlane + b * words * 64, lower[b]);
+#pragma GCC unroll 16
+  for (int j = 0; j < heads * blocks; j++) sums[j] = zeroInt();
+#pragma GCC unroll 4
   for (int w = 0; w < words; w++) {
-    const Pairs pairs = pairsOf(upper[w], lower[w]);
+    VB even[blocks], odd[blocks];
+    for (int b = 0; b < blocks; b++) {
+      const Pairs pairs = pairsOf(upper[b][w], lower[b][w]);
+      even[b] = pairs.even, odd[b] = pairs.odd;
+    }
     const int at = w * 32;
-    addPairs<0, heads>(pairs.even, q, at, sums);
-    addPairs<0, heads>(pairs.odd, q, at + 4, sums);
-    addPairs<2, heads>(pairs.even, q, at + 8, sums);
-    addPairs<2, heads>(pairs.odd, q, at + 12, sums);
-    addPairs<4, heads>(pairs.even, q, at + 16, sums);
-    addPairs<4, heads>(pairs.odd, q, at + 20, sums);
-    addPairs<6, heads>(pairs.even, q, at + 24, sums);
-    addPairs<6, heads>(pairs.odd, q, at + 28, sums);
+    addPairs<0, heads, blocks>(even, q, at, sums);
+    addPairs<0, heads, blocks>(odd, q, at + 4, sums);
+    addPairs<2, heads, blocks>(even, q, at + 8, sums);
+    addPairs<2, heads, blocks>(odd, q, at + 12, sums);
+    addPairs<4, heads, blocks>(even, q, at + 16, sums);
+    addPairs<4, heads, blocks>(odd, q, at + 20, sums);
+    addPairs<6, heads, blocks>(even, q, at + 24, sums);
+    addPairs<6, heads, blocks>(odd, q, at + 28, sums);
   }
 }
 
@@ -69,17 +81,21 @@ template <int words, int heads> void pageLevels(const ScanQueries& q, int first,
   constexpr int bytes = 2 * words * 32 + 2 * kPageTokens + 2 * kPageTokens * words * 4;
   VF most[heads];
   for (int g = 0; g < heads; g++) most[g] = set1(-0x1p20f);
-  for (int t = 0; t < kPageTokens; t += 16) {
-    for (int i = t * bytes / kPageTokens / 64 * 64; i < (t + 16) * bytes / kPageTokens; i += 64) prefetchFar(next + i);
-    VI sums[heads];
-    scanBlock<words, heads>(keys.planes[0] + t * words * 4, keys.planes[1] + t * words * 4, q.codes + first, sums);
-    const VF scales = loadHalf(keys.scales + t);
-    for (int g = 0; g < heads; g++) {
-      const VF products = sub(toFloat(sums[g]), set1(q.middle[first + g]));
-      const VF level = add(mul(products, mul(scales, set1(q.unit[first + g]))), set1(bases[first + g]));
+  constexpr int blocks = kBlockVectors, step = 16 * blocks;
+  for (int t = 0; t < kPageTokens; t += step) {
+    for (int i = t * bytes / kPageTokens / 64 * 64; i < (t + step) * bytes / kPageTokens; i += 64) prefetchFar(next + i);
+    VI sums[heads * blocks];
+    scanBlocks<words, heads, blocks>(keys.planes[0] + t * words * 4, keys.planes[1] + t * words * 4, q.codes + first, sums);
+    VF scales[blocks];
+    for (int b = 0; b < blocks; b++) scales[b] = loadHalf(keys.scales + t + b * 16);
+#pragma GCC unroll 16
+    for (int j = 0; j < heads * blocks; j++) {
+      const int g = j / blocks, b = j % blocks;
+      const VF products = sub(toFloat(sums[j]), set1(q.middle[first + g]));
+      const VF level = add(mul(products, mul(scales[b], set1(q.unit[first + g]))), set1(bases[first + g]));
       const VF bounded = minOf(maxOf(level, set1(-0x1p20f)), set1(0x1p20f));
       most[g] = maxOf(bounded, most[g]);
-      store(levels + g * kPageTokens + t, bounded);
+      store(levels + g * kPageTokens + t + b * 16, bounded);
     }
   }
   alignas(64) int32_t nearest[16];

@@ -520,6 +520,7 @@ describe("bench", () => {
         { depth: 0, gbPerSecond: expect.any(Number), eventLoopDelayP99Ms: expect.any(Number), ...speed },
         { depth: 130, gbPerSecond: expect.any(Number), eventLoopDelayP99Ms: expect.any(Number), ...speed },
       ],
+      promotion: { state: "off", bytes: 0, ms: expect.any(Number) },
       loadMs: expect.any(Number),
       rssBytes: expect.any(Number),
       notes: expect.any(Array),
