@@ -78,21 +78,22 @@ async function secondsOf(weight: PackedTensor, tokens: number, times: number): P
   return ops.timings().linear / times
 }
 
-const roofs = {
+/** Measured anew beside each format: neighbours of a machine come and go. */
+const roofsNow = async () => ({
   memory: await ops.roof("memory"),
   clock: await ops.roof("clock"),
   int8: await ops.roof("int8"),
   int16: await ops.roof("int16"),
   float32: await ops.roof("float32"),
-}
+})
 const giga = (n: number, digits = 1) => (n / 1e9).toFixed(digits)
-const products = (["int8", "int16", "float32"] as const).map((of) => `${of} ${giga(roofs[of], 0)}`)
-console.log(
-  `${ops.device}, ${threads} threads: memory ${giga(roofs.memory)} GB/s, ${giga(roofs.clock, 2)} GHz, GMAC/s: ${products.join(", ")}`,
-)
 
 try {
   for (const format of formats) {
+    const roofs = await roofsNow()
+    const products = (["int8", "int16", "float32"] as const).map((of) => `${of} ${giga(roofs[of], 0)}`)
+    const speeds = `memory ${giga(roofs.memory)} GB/s, ${giga(roofs.clock, 2)} GHz, GMAC/s: ${products.join(", ")}`
+    console.log(`${ops.device}, ${threads} threads: ${speeds}`)
     const path = join(folder, "weights")
     writeBytes(path, matrixBytes(format, rowsFrom.memory, columns))
     for (const tokens of options.tokens.split(",").map(Number))

@@ -18,7 +18,10 @@ export interface PretrainedOptions extends Pick<LoadOptions, "onNotice" | "signa
 }
 
 export type PretrainedModelOptions = PretrainedOptions &
-  Pick<LoadOptions, "backend" | "threads" | "context" | "kv" | "kvBudget" | "attention" | "prefillMode" | "promote">
+  Pick<
+    LoadOptions,
+    "backend" | "threads" | "context" | "kv" | "kvBudget" | "attention" | "prefillMode" | "promote"
+  >
 
 export const AutoTokenizer = {
   /** From a packed file, folder, GGUF file or hub id; a hub's model is pulled whole, as its weights are needed next. */

@@ -91,7 +91,10 @@ export class Weights {
     const known = this.#files.get(path)
     if (known && end <= known.bytes) return known.file
     try {
-      const mapped = { file: this.#addon.mapFile(this.#engine, path, promoteFrom[this.#promote]), bytes: statSync(path).size }
+      const mapped = {
+        file: this.#addon.mapFile(this.#engine, path, promoteFrom[this.#promote]),
+        bytes: statSync(path).size,
+      }
       if (end > mapped.bytes)
         throw new Error(`${name} ends at byte ${end} of ${mapped.bytes}: the file is cut short`)
       this.#files.set(path, mapped)
