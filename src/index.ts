@@ -80,6 +80,7 @@ export type {
   KvShape,
   KvTier,
   PrefillMode,
+  Promote,
   Rope,
   Routing,
   Selections,
