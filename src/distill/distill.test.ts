@@ -1,9 +1,9 @@
 // Whole runs at a tiny size, with the plain ops where there is no addon.
 
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
+import { ownHome } from "../../test/own-home.ts"
 import { load } from "../llm.ts"
 import { UserError } from "../util/errors.ts"
 import { readTokenizerFiles, templateFile } from "../weights/files.ts"
@@ -36,9 +36,7 @@ const bfloat = await openOps({ threads: 1, products: "bf16" }).then(
   () => false,
 )
 
-let folder: string
-beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "a3b-distill-"))))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = ownHome("distill")
 
 function run(name: string, options: Partial<DistilOptions> = {}): Promise<DistilResult> {
   return distill({ recipe: tinyRecipe(), file, out: join(folder, name), threads: 1, ...options })
