@@ -24,8 +24,7 @@ import type {
 } from "../backend.ts"
 import * as check from "../checks.ts"
 import { KvCaches } from "./kv.ts"
-import { loadAddon } from "./native.ts"
-import type { Addon, NativeEngine } from "./native.ts"
+import { loadAddon, roofs, type Addon, type NativeEngine, type Roof } from "./native.ts"
 import { Plan, bitsOf, opNames } from "./plan.ts"
 import type { OpName } from "./plan.ts"
 import { Weights } from "./weights.ts"
@@ -41,13 +40,6 @@ export interface CpuOptions {
   /** `off` where left out. */
   promote?: Promote
 }
-
-/**
- * Bytes read from memory, cycles of one core, and products of int8, int16 and float32 in registers; with AMX, of int8 and
- * bfloat16 in its tiles.
- */
-export type Roof = (typeof roofs)[number]
-const roofs = ["memory", "clock", "int8", "int16", "float32"] as const
 
 /** Most outputs of one linear op. */
 const maxOutputs = 4

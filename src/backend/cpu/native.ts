@@ -84,6 +84,14 @@ export interface Addon {
   free(engine: NativeEngine): void
 }
 
+/**
+ * Bytes read from memory, cycles of one core, and products of int8, int16 and float32 in registers; with AMX, of int8 and
+ * bfloat16 in its tiles.
+ */
+export type Roof = (typeof roofs)[number]
+/** The order is native/addon.cc's. */
+export const roofs = ["memory", "clock", "int8", "int16", "float32"] as const
+
 const places = [`@a3b/native-${process.platform}-${process.arch}`, "../../../build/Release/a3b.node"]
 
 /** Loads the addon, or says in one error what is missing. */
