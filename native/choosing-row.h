@@ -25,24 +25,22 @@ template <class Run> class ChoosingRow {
         coded_(pagesThat(run, row, true)), others_(pagesThat(run, row, false)), chosen_(static_cast<size_t>(kv.kvHeads)) {}
 
   void attend() {
-    const int pages = size(coded_), scans = ceilDiv(pages, kScanPages);
+    const int pages = size(coded_), scans = ceilDiv(pages, kMostPages);
     eachWithQueries(scans + 1, [&](int head, int i, int thread, const float* q) {
-      const int from = i * kScanPages;
-      if (i == scans) gather(head, others_, 0, size(others_), q, thread, gathered(head, spans_));
-      else scan(head, from, std::min(kScanPages, pages - from), q, thread);
+      const int from = i * kMostPages;
+      if (i == scans) gatherOthers(head, q, thread);
+      else scan(head, from, std::min(kMostPages, pages - from), q, thread);
     });
     each([&](int head) { choose(head); });
     eachWithQueries(spans_, [&](int head, int i, int thread, const float* q) {
-      const int from = i * kSpanPages, all = size(chosen_[head]);
+      const int from = i * kMostPages, all = size(chosen_[head]), n = std::min(kMostPages, all - from);
       if (all == 0) run_.attendSpan(kv_, op_, rowOf(head), i, q, thread, gathered(head, i));
-      else if (from < all) gather(head, chosen_[head], from, std::min(kSpanPages, all - from), q, thread, gathered(head, i));
+      else if (n > 0) run_.k.attendBlocks(q, group_, kv_.headDim, place(head, chosen_[head], from, n, thread), n, gathered(head, i));
     });
     each([&](int head) { finish(head); });
   }
 
  private:
-  static constexpr int kScanPages = 4 * kSpanPages;  // that one task estimates
-
   // A page of the row's sequence, and the blocks of it that are read.
   struct Reading {
     int place;
@@ -84,32 +82,37 @@ template <class Run> class ChoosingRow {
   float* masses(int head) const { return reinterpret_cast<float*>(estimates(head)); }
   int32_t* tops(int head) const { return reinterpret_cast<int32_t*>(estimates(head) + massBytes(size(coded_), group_)); }
 
-  // Attention over some of those pages, in spans that are joined in their order. Of all pages only the row's newest can
-  // be part full: it is the last of those in 16 bits.
-  void gather(int head, const Readings& pages, int first, int count, const float* q, int thread, Gathered* out) {
+  // Attention over what is read anyway, in parts that are joined in their order. Of all pages only the row's newest can be
+  // part full: it is the last of those in 16 bits.
+  void gatherOthers(int head, const float* q, int thread) {
     const int newest = (row_.context - 1) / kPageTokens;
+    Gathered* all = gathered(head, spans_);
     Gathered* one = placed(run_.scratch(thread) + queryBytes(group_, kv_.headDim) + gatheredBytes(group_, kv_.headDim));
-    KvPage* span = run_.spanPages(kv_, group_, thread);
-    for (int from = 0; from < count; from += kSpanPages) {
-      const int n = std::min(kSpanPages, count - from);
-      const Reading* some = pages.data() + first + from;
-      for (int i = 0; i < n; i++) span[i] = run_.pageOf(kv_, op_, rowOf(head), some[i].place, some[i].blocks);
-      const int missing = some[n - 1].place == newest ? (newest + 1) * kPageTokens - row_.context : 0;
-      run_.k.attend(q, group_, kv_.headDim, span, n * kPageTokens - missing, from == 0 ? out : one);
-      if (from > 0) run_.k.merge(out, one, group_, kv_.headDim);
+    for (int from = 0; from < size(others_); from += kMostPages) {
+      const int n = std::min(kMostPages, size(others_) - from);
+      const KvPage* pages = place(head, others_, from, n, thread);
+      const int missing = others_[from + n - 1].place == newest ? (newest + 1) * kPageTokens - row_.context : 0;
+      run_.k.attend(q, group_, kv_.headDim, pages, n * kPageTokens - missing, from == 0 ? all : one);
+      if (from > 0) run_.k.merge(all, one, group_, kv_.headDim);
     }
+  }
+
+  // At most kMostPages.
+  const KvPage* place(int head, const Readings& readings, int first, int count, int thread) {
+    KvPage* pages = run_.spanPages(kv_, group_, thread);
+    for (int i = 0; i < count; i++) {
+      pages[i] = run_.pageOf(kv_, op_, rowOf(head), readings[first + i].place);
+      pages[i].blocks = readings[first + i].blocks;
+    }
+    return pages;
   }
 
   void scan(int head, int first, int count, const float* q, int thread) {
     const float* rotated = q + group_ * kv_.headDim;
     ScanQueries scanned;
     run_.k.prepareScan(rotated, group_, kv_.headDim, &scanned);
-    KvPage* span = run_.spanPages(kv_, group_, thread);
-    for (int from = first; from < first + count; from += kSpanPages) {
-      const int n = std::min(kSpanPages, first + count - from);
-      for (int i = 0; i < n; i++) span[i] = run_.pageOf(kv_, op_, rowOf(head), coded_[from + i].place);
-      run_.k.scan(&scanned, rotated, group_, kv_.headDim, span, n, masses(head) + from * group_ * kPageBlocks, tops(head) + from * group_);
-    }
+    const KvPage* pages = place(head, coded_, first, count, thread);
+    run_.k.scan(&scanned, rotated, group_, kv_.headDim, pages, count, masses(head) + first * group_ * kPageBlocks, tops(head) + first * group_);
   }
 
   // What one key/value head reads of its coded pages; nothing stands for everything.
@@ -130,7 +133,7 @@ template <class Run> class ChoosingRow {
   void finish(int head) {
     const bool all = chosen_[head].empty();
     Gathered* sum = gathered(head, all ? 0 : spans_);
-    const int first = all ? 1 : 0, last = all ? spans_ : ceilDiv(size(chosen_[head]), kSpanPages);
+    const int first = all ? 1 : 0, last = all ? spans_ : ceilDiv(size(chosen_[head]), kMostPages);
     for (int i = first; i < last; i++) run_.k.merge(sum, gathered(head, i), group_, kv_.headDim);
     run_.finishRow(kv_, op_, rowOf(head), sum);
   }

@@ -318,12 +318,10 @@ struct Run {
     return reinterpret_cast<KvPage*>(scratch(thread) + queryBytes(group, kv.headDim) + 2 * gatheredBytes(group, kv.headDim));
   }
 
-  // Page `place` of the row's sequence, of which it reads these blocks.
-  KvPage pageOf(const KvCache& kv, const int32_t* a, const AttendRow& row, int place, uint8_t blocks = kAllBlocks) const {
+  // Page `place` of the row's sequence.
+  KvPage pageOf(const KvCache& kv, const int32_t* a, const AttendRow& row, int place) const {
     const int at = row.sequence->pagesFrom + place;
-    KvPage page = kv.part(step.pages[at], a[3], row.head, place < row.coded ? step.tiers[at] : 0);
-    page.blocks = blocks;
-    return page;
+    return kv.part(step.pages[at], a[3], row.head, place < row.coded ? step.tiers[at] : 0);
   }
 
   void finishRow(const KvCache& kv, const int32_t* a, const AttendRow& row, Gathered* from) {
@@ -562,7 +560,7 @@ bool Engine::reserve(const Step& step) {
       const int rows = step.rows[a[1]], group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
       const int longest = a[4] == 1 ? longestThatChooses(step) : 0;
       const int64_t each = gatheredBytes(group, kv.headDim);
-      attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kSpanPages * sizeof(KvPage)));
+      attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kMostPages * sizeof(KvPage)));
       attention = std::max(attention, rowBlockBytes(group, kv.headDim));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
       if (longest > 0) {

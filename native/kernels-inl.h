@@ -382,6 +382,11 @@ inline void pageValues(const float* p, int group, int headDim, const uint16_t* v
   for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
 }
 
+inline void startGathering(int group, int headDim, Gathered* out) {
+  for (int g = 0; g < group; g++) out->largest[g] = kMasked, out->total[g] = 0;
+  memset(out->sums, 0, static_cast<size_t>(2) * group * headDim * 4);
+}
+
 // Online softmax, page by page in order, so that the result does not depend on chunking.
 template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, Gathered* out) {
   constexpr int headDim = chunks * 16;
@@ -390,18 +395,45 @@ template <int chunks> void attendChunks(const float* q, int group, const KvPage*
   float* sums[2] = {out->sums, out->sums + width};  // plain, rotated
   WholeQuery wholes[kMaxGroup];
   bool known = false;
-  for (int g = 0; g < group; g++) out->largest[g] = kMasked, out->total[g] = 0;
-  memset(sums[0], 0, static_cast<size_t>(2) * width * 4);
+  startGathering(group, headDim, out);
   for (int start = 0; start < context; start += kPageTokens, pages++) {
     const int count = context - start < kPageTokens ? context - start : kPageTokens;
     const KvPage& next = pages[start + kPageTokens < context ? 1 : 0];
     if (pages->tier != 0 && !known) wholeQueries<chunks>(q + width, group, wholes), known = true;
     if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, pages->values, scores);
     else codedPageScores<chunks>(q + width, wholes, group, *pages, next, scores);
-    weighScores(scores, group, headDim, count, pages->blocks, out);
+    weighScores(scores, group, headDim, count, out);
     if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, next.tier == 0 ? next.keys : pages->keys, sums[0]);
     else codedPageValues<chunks>(scores, group, *pages, sums[1]);
   }
+}
+
+// The same of some blocks of pages of codes, moved together into full pages.
+template <int chunks> void attendSomeBlocks(const float* q, int group, const KvPage* pages, int n, Gathered* out) {
+  constexpr int headDim = chunks * 16;
+  alignas(64) float scores[kMaxGroup * kPageTokens];
+  const int width = group * headDim;
+  WholeQuery wholes[kMaxGroup];
+  BlockPage<headDim> together;
+  startGathering(group, headDim, out);
+  wholeQueries<chunks>(q + width, group, wholes);
+  auto flush = [&] {
+    const int count = together.tokens();
+    const KvPage& page = together.take();
+    codedPageScores<chunks>(q + width, wholes, group, page, page, scores);
+    maskScores(scores, group, count);
+    weighScores(scores, group, headDim, count, out);
+    codedPageValues<chunks>(scores, group, page, out->sums + width);
+  };
+  for (int p = 0; p < n; p++) {
+    if (p + kPageBlocks < n) prefetchBlocks<headDim>(pages[p + kPageBlocks]);
+    for (int b = 0; b < kPageBlocks; b++) {
+      if (!(pages[p].blocks >> b & 1)) continue;
+      if (!together.takes(pages[p])) flush();
+      together.add(pages[p], b);
+    }
+  }
+  flush();
 }
 
 void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
@@ -409,6 +441,14 @@ void attend(const float* q, int group, int headDim, const KvPage* pages, int con
     case 32: return attendChunks<2>(q, group, pages, context, out);
     case 64: return attendChunks<4>(q, group, pages, context, out);
     default: return attendChunks<8>(q, group, pages, context, out);
+  }
+}
+
+void attendBlocks(const float* q, int group, int headDim, const KvPage* pages, int n, Gathered* out) {
+  switch (headDim) {
+    case 32: return attendSomeBlocks<2>(q, group, pages, n, out);
+    case 64: return attendSomeBlocks<4>(q, group, pages, n, out);
+    default: return attendSomeBlocks<8>(q, group, pages, n, out);
   }
 }
 
@@ -456,8 +496,8 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 }
 
 constexpr Kernels tableOf(const char* name) {
-  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, prepareScan, scan, unpackPage, attendPage,
-          packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll, peak};
+  return {name, quantise, rmsNorm, matmul, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, attendBlocks, prepareScan, scan, unpackPage,
+          attendPage, packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll, peak};
 }
 
 }  // namespace

@@ -29,6 +29,11 @@ constexpr int kKeyPanel = 32;
 // Where a token's key begins among those of its head; its channels are kKeyPanel apart.
 inline int keyStart(int token, int headDim) { return token / kKeyPanel * kKeyPanel * headDim + token % kKeyPanel; }
 
+// The means of the page that a block comes from.
+struct BlockMeans {
+  const uint16_t *keys, *values;
+};
+
 // One head's part of a page: half floats, keys [kPageTokens / kKeyPanel][headDim][kKeyPanel] and values
 // [kPageTokens][headDim]; or codes where the tier is not 0.
 struct KvPage {
@@ -36,7 +41,8 @@ struct KvPage {
   const uint16_t* values;
   uint8_t* pieces[kPieces];
   int tier;
-  uint8_t blocks = kAllBlocks;  // those that are read, bit b for block b; some only of a page of codes
+  uint8_t blocks = 0;                 // those that `attendBlocks` reads, bit b for block b
+  const BlockMeans* means = nullptr;  // [kPageBlocks] where blocks of several pages lie in the places of one
 };
 
 // Rotated, scaled queries of a key/value head as integers; src/backend/reference/estimate.ts says what they are.
@@ -95,6 +101,8 @@ struct Kernels {
   // One row of `group` query heads, already scaled, over `context` tokens; q is [2: plain, rotated][group][headDim], the
   // latter only where a page has codes. All of a page of codes is in the context.
   void (*attend)(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out);
+  // The same over those blocks of n pages of codes that are read; at least one is.
+  void (*attendBlocks)(const float* q, int group, int headDim, const KvPage* pages, int n, Gathered* out);
   // For `group` rotated, scaled queries [group][headDim].
   void (*prepareScan)(const float* q, int group, int headDim, ScanQueries* out);
   // Estimates of `count` pages of codes: block b of page p gets masses[p][g][b] * 2^tops[p][g] of query g's attention.

@@ -163,17 +163,26 @@ template <int bits> inline void levelsAt(const uint8_t* const* planes, int at, V
   for (int i = 0; i < 4; i++) levels[i] = sub(levels[i], set1(kMiddle<bits>));
 }
 
+// Products of queries with the mean of keys, one after another.
+template <int chunks> inline void meanScores(const float* q, int group, const uint16_t* mean, float* out) {
+  VF sums[16];
+  for (int g = 0; g < 16; g++) {
+    sums[g] = zero();
+    for (int c = 0; g < group && c < chunks; c++) sums[g] = fma(load(q + (g * chunks + c) * 16), loadHalf(mean + c * 16), sums[g]);
+  }
+  sumLanes16(sums, out);
+}
+
 // Products of queries and levels, [group][kPageTokens], become scores: times the keys' steps, plus those with the mean.
-// Those of blocks that are not read are kMasked.
-template <int chunks> inline void scaleScores(const float* q, int group, const PartPlace& keys, int bits, int blocks, float* scores) {
-  constexpr int headDim = chunks * 16;
-  for (int g = 0; g < group; g++) {
-    VF sum = zero();
-    for (int c = 0; c < chunks; c++) sum = fma(load(q + g * headDim + c * 16), loadHalf(keys.mean + c * 16), sum);
-    const VF mean = set1(sumLanes(sum)), coarser = set1(static_cast<float>(1 << (8 - bits)));
-    for (int b = 0; b < kPageBlocks; b++) {
+template <int chunks> inline void scaleScores(const float* q, int group, const PartPlace& keys, const BlockMeans* means, int bits, float* scores) {
+  alignas(64) float ofMeans[kPageBlocks][16];
+  for (int b = 0; b < (means ? kPageBlocks : 1); b++) meanScores<chunks>(q, group, means ? means[b].keys : keys.mean, ofMeans[b]);
+  const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
+  for (int b = 0; b < kPageBlocks; b++) {
+    const VF steps = mul(loadHalf(keys.scales + b * 16), coarser);
+    for (int g = 0; g < group; g++) {
       float* s = scores + g * kPageTokens + b * 16;
-      store(s, blocks >> b & 1 ? fma(load(s), mul(loadHalf(keys.scales + b * 16), coarser), mean) : set1(kMasked));
+      store(s, fma(load(s), steps, set1(ofMeans[means ? b : 0][g])));
     }
   }
 }
@@ -298,18 +307,16 @@ constexpr int nestedBytes(int headDim) { return 2 * 2 * headDim + 6 * kPageToken
 
 // Scores of one page, [group][kPageTokens], for rotated queries. Meanwhile the next page is fetched: it lies elsewhere,
 // where the processor does not look by itself.
-template <int chunks, int bits> void codedScores(const float* q, const WholeQuery* wholes, int group, const PartPlace& keys, int blocks, const uint8_t* next, float* scores) {
+template <int chunks, int bits> void codedScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const uint8_t* next, float* scores) {
   constexpr int each = nestedBytes(chunks * 16) / kPageBlocks, together = kBlockVectors, words = kBlockWords<chunks>;
+  const PartPlace keys = keyPlace(page.pieces, chunks * 16);
   alignas(64) int32_t codes[together * words];
   for (int b = 0; b < kPageBlocks; b += together) {
     for (int i = 0; i < together * each; i += 64) prefetchFar(next + b * each + i);
-    int count = 0;
-    for (int i = b; i < b + together; i++)
-      if (blocks >> i & 1) keyCodes<chunks / 2, bits>(keys.planes, i * 16, codes + count++ * words);
-    if (count == together) blockProducts<chunks / 2, bits, together>(wholes, group, codes, scores + b * 16);
-    else if (count == 1) blockProducts<chunks / 2, bits, 1>(wholes, group, codes, scores + (blocks >> b & 1 ? b : b + 1) * 16);
+    for (int i = 0; i < together; i++) keyCodes<chunks / 2, bits>(keys.planes, (b + i) * 16, codes + i * words);
+    blockProducts<chunks / 2, bits, together>(wholes, group, codes, scores + b * 16);
   }
-  scaleScores<chunks>(q, group, keys, bits, blocks, scores);
+  scaleScores<chunks>(q, group, keys, page.means, bits, scores);
 }
 
 // A head's weights for valueProducts, of either half of the channels: words of two tokens each.
@@ -318,25 +325,31 @@ struct WholeWeights {
   Wholes wholes[2];
 };
 
+template <int chunks> inline void addMean(const uint16_t* mean, float total, float* out) {
+  for (int c = 0; c < chunks; c++) store(out + c * 16, fma(set1(total), loadHalf(mean + c * 16), load(out + c * 16)));
+}
+
 // out += probabilities [group][kPageTokens] times the values' mean; weights: probabilities times the steps of the two
 // halves of the channels. Values of 32 channels lie two tokens in a vector, so that a word has tokens t and t + 2 there.
-template <int chunks> inline void wholeWeights(const float* p, int group, const PartPlace& values, int bits, WholeWeights* weights, float* out) {
-  constexpr int headDim = chunks * 16, vectors = kPageTokens / 16;
+template <int chunks> inline void wholeWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, WholeWeights* weights, float* out) {
+  constexpr int headDim = chunks * 16, vectors = kPageBlocks;
   alignas(64) float both[kPageTokens * 2], scales[2][kPageTokens];
   const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
   for (int i = 0; i < kPageTokens * 2; i += 16) store(both + i, mul(loadHalf(values.scales + i), coarser));
   for (int t = 0; t < kPageTokens; t++) scales[0][t] = both[2 * t], scales[1][t] = both[2 * t + 1];
   for (int g = 0; g < group; g++) {
-    VF sum = zero(), w[2][vectors];
+    VF sum = zero(), w[2][vectors], ofBlocks[16];
     for (int i = 0; i < vectors; i++) {
-      const VF weight = load(p + g * kPageTokens + i * 16);
-      sum = add(sum, weight);
-      for (int half = 0; half < 2; half++) w[half][i] = mul(weight, load(scales[half] + i * 16));
+      ofBlocks[i] = load(p + g * kPageTokens + i * 16), ofBlocks[vectors + i] = zero();
+      sum = add(sum, ofBlocks[i]);
+      for (int half = 0; half < 2; half++) w[half][i] = mul(ofBlocks[i], load(scales[half] + i * 16));
     }
-    const VF total = set1(sumLanes(sum));
-    for (int c = 0; c < chunks; c++) {
-      float* o = out + g * headDim + c * 16;
-      store(o, fma(total, loadHalf(values.mean + c * 16), load(o)));
+    if (means == nullptr) {
+      addMean<chunks>(values.mean, sumLanes(sum), out + g * headDim);
+    } else {
+      alignas(64) float totals[16];
+      sumLanes16(ofBlocks, totals);
+      for (int b = 0; b < vectors; b++) addMean<chunks>(means[b].values, totals[b], out + g * headDim);
     }
     for (int half = 0; half < 2; half++) {
       int16_t* tokens = weights[g].tokens[half];
@@ -353,10 +366,9 @@ template <int chunks> constexpr int kStripVectors = chunks < 4 ? chunks : 4;
 template <int chunks> constexpr int kStripWords = kPageTokens / 2 * kStripVectors<chunks> * 16;
 
 // Values' codes of one strip, [pairs of tokens][vectors].
-template <int chunks, int bits> inline void valueCodes(const uint8_t* const* planes, int strip, int blocks, int32_t* out) {
+template <int chunks, int bits> inline void valueCodes(const uint8_t* const* planes, int strip, int32_t* out) {
   constexpr int headDim = chunks * 16, step = chunks < 4 ? 4 : 2;  // tokens of four vectors
   for (int t = 0; t < kPageTokens; t += step, out += 64) {
-    if (!(blocks >> t / 16 & 1)) continue;
     const int at = (t * headDim + strip * 64) / 8, next = step / 2 * headDim / 8;
     VI pairs[4];
     zipBytes(codesAt<bits>(planes, at), codesAt<bits>(planes, at + next), pairs);
@@ -365,7 +377,7 @@ template <int chunks, int bits> inline void valueCodes(const uint8_t* const* pla
 }
 
 // out, a strip of `heads` heads, += weights times levels.
-template <int chunks, int bits, int heads> inline void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, int blocks, float* out) {
+template <int chunks, int bits, int heads> inline void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, float* out) {
   constexpr int vectors = kStripVectors<chunks>, n = heads * vectors;
   // The halves of the channels that a strip has parts of, and which of them a vector belongs to.
   constexpr int halves = chunks < 8 ? 2 : 1;
@@ -373,19 +385,16 @@ template <int chunks, int bits, int heads> inline void valueProducts(const Whole
   auto half = [](int j) { return j % vectors * halves / vectors; };
   VI sums[n];
   for (int j = 0; j < n; j++) sums[j] = zeroInt();
-  for (int b = 0; b < kPageBlocks; b++) {
-    if (!(blocks >> b & 1)) continue;
-    for (int pair = b * 8; pair < b * 8 + 8; pair++) {
-      VI code[vectors], weights[heads][halves];
-      for (int i = 0; i < vectors; i++) code[i] = loadInt(codes + (pair * vectors + i) * 16);
-      for (int h = 0; h < heads * halves; h++) {
-        int32_t word;
-        __builtin_memcpy(&word, w[h / halves].tokens[firstHalf + h % halves] + pair * 2, 4);
-        weights[h / halves][h % halves] = set1Int(word);
-      }
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % vectors], weights[j / vectors][half(j)]);
+  for (int pair = 0; pair < kPageTokens / 2; pair++) {
+    VI code[vectors], weights[heads][halves];
+    for (int i = 0; i < vectors; i++) code[i] = loadInt(codes + (pair * vectors + i) * 16);
+    for (int h = 0; h < heads * halves; h++) {
+      int32_t word;
+      __builtin_memcpy(&word, w[h / halves].tokens[firstHalf + h % halves] + pair * 2, 4);
+      weights[h / halves][h % halves] = set1Int(word);
     }
+#pragma GCC unroll 16
+    for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % vectors], weights[j / vectors][half(j)]);
   }
 #pragma GCC unroll 16
   for (int j = 0; j < n; j++) {
@@ -394,37 +403,95 @@ template <int chunks, int bits, int heads> inline void valueProducts(const Whole
   }
 }
 
-template <int chunks, int bits> inline void stripProducts(const WholeWeights* w, int group, const int32_t* codes, int strip, int blocks, float* out) {
+template <int chunks, int bits> inline void stripProducts(const WholeWeights* w, int group, const int32_t* codes, int strip, float* out) {
   constexpr int heads = kBlockHeads * kBlockVectors / 4;
   int g = 0;
-  for (; g + heads <= group; g += heads) valueProducts<chunks, bits, heads>(w + g, codes, strip, blocks, out + g * chunks * 16);
-  for (; g < group; g++) valueProducts<chunks, bits, 1>(w + g, codes, strip, blocks, out + g * chunks * 16);
+  for (; g + heads <= group; g += heads) valueProducts<chunks, bits, heads>(w + g, codes, strip, out + g * chunks * 16);
+  for (; g < group; g++) valueProducts<chunks, bits, 1>(w + g, codes, strip, out + g * chunks * 16);
 }
 
 // out += probabilities of one page, [group][kPageTokens], times its values.
-template <int chunks, int bits> void codedValues(const float* p, int group, const PartPlace& values, int blocks, float* out) {
+template <int chunks, int bits> void codedValues(const float* p, int group, const KvPage& page, float* out) {
+  const PartPlace values = valuePlace(page.pieces, chunks * 16);
   alignas(64) int32_t codes[kStripWords<chunks>];
   WholeWeights weights[kMaxGroup];
-  wholeWeights<chunks>(p, group, values, bits, weights, out);
+  wholeWeights<chunks>(p, group, values, page.means, bits, weights, out);
   for (int strip = 0; strip * 4 < chunks; strip++) {
-    valueCodes<chunks, bits>(values.planes, strip, blocks, codes);
-    stripProducts<chunks, bits>(weights, group, codes, strip, blocks, out);
+    valueCodes<chunks, bits>(values.planes, strip, codes);
+    stripProducts<chunks, bits>(weights, group, codes, strip, out);
   }
 }
 
 template <int chunks> void codedPageScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const KvPage& next, float* scores) {
   const uint8_t* const after = next.tier == 0 ? page.pieces[0] : next.pieces[0];
-  const PartPlace keys = keyPlace(page.pieces, chunks * 16);
-  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, wholes, group, keys, page.blocks, after, scores);
-  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, wholes, group, keys, page.blocks, after, scores);
-  return codedScores<chunks, kTierBits[3].key>(q, wholes, group, keys, page.blocks, after, scores);
+  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, wholes, group, page, after, scores);
+  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, wholes, group, page, after, scores);
+  return codedScores<chunks, kTierBits[3].key>(q, wholes, group, page, after, scores);
 }
 
 template <int chunks> void codedPageValues(const float* p, int group, const KvPage& page, float* out) {
-  const PartPlace values = valuePlace(page.pieces, chunks * 16);
-  if (page.tier == 1) return codedValues<chunks, kTierBits[1].value>(p, group, values, page.blocks, out);
-  if (page.tier == 2) return codedValues<chunks, kTierBits[2].value>(p, group, values, page.blocks, out);
-  return codedValues<chunks, kTierBits[3].value>(p, group, values, page.blocks, out);
+  if (page.tier == 1) return codedValues<chunks, kTierBits[1].value>(p, group, page, out);
+  if (page.tier == 2) return codedValues<chunks, kTierBits[2].value>(p, group, page, out);
+  return codedValues<chunks, kTierBits[3].value>(p, group, page, out);
+}
+
+// ---- blocks of several pages in the places of one
+
+// So that a page of which one block is read costs that block, and not a page.
+template <int headDim> class BlockPage {
+ public:
+  bool isFull() const { return count_ == kPageBlocks; }
+  int tokens() const { return count_ * 16; }
+  // Only blocks of one tier lie in one page.
+  bool takes(const KvPage& page) const { return !isFull() && (count_ == 0 || page_.tier == page.tier); }
+
+  void add(const KvPage& from, int block) {
+    const PartPlace keys = keyPlace(from.pieces, headDim), values = valuePlace(from.pieces, headDim);
+    const TierBits bits = kTierBits[from.tier];
+    memcpy(keys_.scales + count_ * 16, keys.scales + block * 16, 32);
+    memcpy(values_.scales + count_ * 32, values.scales + block * 32, 64);
+    for (int i = 0; i < bits.key; i++) memcpy(keys_.planes[i] + count_ * kBlockBytes, keys.planes[i] + block * kBlockBytes, kBlockBytes);
+    for (int i = 0; i < bits.value; i++) memcpy(values_.planes[i] + count_ * kBlockBytes, values.planes[i] + block * kBlockBytes, kBlockBytes);
+    page_.tier = from.tier;
+    means_[count_++] = {keys.mean, values.mean};
+  }
+
+  // What was added, as a page whose other tokens are to be masked. Then it is empty.
+  const KvPage& take() {
+    for (int b = count_; b < kPageBlocks; b++) {
+      memset(keys_.scales + b * 16, 0, 32);
+      memset(values_.scales + b * 32, 0, 64);
+      means_[b] = means_[0];
+    }
+    count_ = 0;
+    return page_;
+  }
+
+ private:
+  static constexpr int kPlane = kPageTokens * headDim / 8, kBlockBytes = kPlane / kPageBlocks;
+
+  alignas(64) uint8_t memory_[nestedBytes(headDim) + 9 * kPlane];
+  BlockMeans means_[kPageBlocks];
+  KvPage page_{nullptr, nullptr, {memory_, memory_ + nestedBytes(headDim), memory_ + nestedBytes(headDim) + 2 * kPlane}, 0, 0, means_};
+  const PartPlace keys_ = keyPlace(page_.pieces, headDim), values_ = valuePlace(page_.pieces, headDim);
+  int count_ = 0;
+};
+
+// What every tier has of those blocks of a page that are read.
+template <int headDim> inline void prefetchBlocks(const KvPage& page) {
+  constexpr int bytes = 2 * headDim;
+  const PartPlace keys = keyPlace(page.pieces, headDim), values = valuePlace(page.pieces, headDim);
+  auto prefetch = [](const void* first) {
+    for (int i = 0; i < bytes; i += 64) prefetchFar(static_cast<const uint8_t*>(first) + i);
+  };
+  prefetch(keys.mean), prefetch(values.mean);
+  for (int b = 0; b < kPageBlocks; b++) {
+    if (!(page.blocks >> b & 1)) continue;
+    prefetchFar(reinterpret_cast<const uint8_t*>(keys.scales + b * 16));
+    prefetchFar(reinterpret_cast<const uint8_t*>(values.scales + b * 32));
+    for (int i = 0; i < kTierBits[3].key; i++) prefetch(keys.planes[i] + b * bytes);
+    for (int i = 0; i < kTierBits[3].value; i++) prefetch(values.planes[i] + b * bytes);
+  }
 }
 
 }  // namespace

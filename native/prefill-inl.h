@@ -53,7 +53,7 @@ template <int chunks, int tier> void unpackCodes(const KvPage& page, int32_t* ke
   const PartPlace keyPart = keyPlace(page.pieces, headDim), valuePart = valuePlace(page.pieces, headDim);
   for (int b = 0; b < kPageBlocks; b++) keyCodes<chunks / 2, kTierBits[tier].key>(keyPart.planes, b * 16, keys + b * kBlockWords<chunks>);
   for (int strip = 0; strip * 4 < chunks; strip++)
-    valueCodes<chunks, kTierBits[tier].value>(valuePart.planes, strip, kAllBlocks, values + strip * kStripWords<chunks>);
+    valueCodes<chunks, kTierBits[tier].value>(valuePart.planes, strip, values + strip * kStripWords<chunks>);
 }
 
 template <int chunks> void unpackPageChunks(const KvPage& page, float* out) {
@@ -132,7 +132,7 @@ template <int chunks> void attendPlain(const float* q, int group, const float* u
   constexpr int headDim = chunks * 16;
   alignas(64) float scores[kMaxGroup * kPageTokens];
   pageScores<chunks>(q, group, unpacked, count, unpacked, scores);
-  weighScores(scores, group, headDim, count, kAllBlocks, out);
+  weighScores(scores, group, headDim, count, out);
   for (int column = 0; column < headDim; column += kPanelWidth) {
     const float* panel = unpacked + kPageTokens * (headDim + column);
     float* sums = out->sums + column;
@@ -155,11 +155,11 @@ template <int chunks, int tier> void attendCodes(const float* q, int group, cons
   wholeQueries<chunks>(q, group, queries);
   for (int b = 0; b < kPageBlocks; b += kBlockVectors)
     blockProducts<chunks / 2, bits.key, kBlockVectors>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
-  scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), bits.key, kAllBlocks, scores);
-  weighScores(scores, group, headDim, kPageTokens, kAllBlocks, out);
-  wholeWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), bits.value, weights, sums);
+  scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), page.means, bits.key, scores);
+  weighScores(scores, group, headDim, kPageTokens, out);
+  wholeWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), page.means, bits.value, weights, sums);
   for (int strip = 0; strip * 4 < chunks; strip++)
-    stripProducts<chunks, bits.value>(weights, group, values + strip * kStripWords<chunks>, strip, kAllBlocks, sums);
+    stripProducts<chunks, bits.value>(weights, group, values + strip * kStripWords<chunks>, strip, sums);
 }
 
 // Pages of codes are full: what is behind a window is.
@@ -219,7 +219,7 @@ void attendPacked(const GemmKernels& products, const float* q, int group, int he
   alignas(64) float scores[kMaxGroup * kPageTokens], weights[mostRows * kPageTokens];
   products.multiply(leftPanels(products, q, headDim), packed, group, kPageTokens, headDim, Write::set, scores, kPageTokens);
   maskScores(scores, group, count);
-  weighScores(scores, group, headDim, count, kAllBlocks, out);
+  weighScores(scores, group, headDim, count, out);
   products.packLeft({scores, kPageTokens, 1}, group, kPageTokens, 1.0f, weights);
   float* sums = out->sums + (page.tier == 0 ? 0 : group * headDim);
   products.multiply(leftPanels(products, weights, kPageTokens), packed + packedKeys(products, headDim), group, headDim, kPageTokens,

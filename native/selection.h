@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <vector>
 #include "kernels.h"
 
@@ -39,13 +40,12 @@ class Selection {
   // Sets each coded page's mask of blocks; false where too little would be kept, so that all must be read.
   bool choose(uint8_t* masks) {
     if (!std::all_of(covered_, covered_ + e_.group, [](double share) { return std::isfinite(share); })) return false;
-    const std::vector<float> scores = bestShares();
-    std::vector<int> order(scores.size());
-    for (size_t i = 0; i < order.size(); i++) order[i] = static_cast<int>(i);
+    std::vector<uint64_t> order = ranks();
     const int most = std::min(kMostBlocks, static_cast<int>(order.size()));
-    std::partial_sort(order.begin(), order.begin() + most, order.end(), [&](int a, int b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; });
+    std::nth_element(order.begin(), order.begin() + (most - 1), order.end(), std::greater<>());
+    std::sort(order.begin(), order.begin() + most, std::greater<>());
     std::fill(masks, masks + e_.pages, uint8_t{0});
-    for (blocks_ = 0; blocks_ < most && !(blocks_ >= kLeastBlocks && kept() >= kEnough); blocks_++) take(order[blocks_], masks);
+    for (blocks_ = 0; blocks_ < most && !(blocks_ >= kLeastBlocks && kept() >= kEnough); blocks_++) take(~static_cast<uint32_t>(order[blocks_]), masks);
     return kept() >= kTooLittle;
   }
 
@@ -66,19 +66,26 @@ class Selection {
   }
   float shareOf(int page, int g) const { return static_cast<float>(power(page, g) * inverse_[g]); }
 
-  // Of each block, the largest of its shares of a query's attention.
-  std::vector<float> bestShares() const {
-    std::vector<float> best(static_cast<size_t>(e_.pages) * kPageBlocks, 0.0f);
-    for (int p = 0; p < e_.pages; p++)
+  // Of each block, the largest of its shares of a query's attention as its bits, which order as it does, above what is
+  // larger for the lower of two blocks.
+  std::vector<uint64_t> ranks() const {
+    std::vector<uint64_t> ranks(static_cast<size_t>(e_.pages) * kPageBlocks);
+    for (int p = 0; p < e_.pages; p++) {
+      float best[kPageBlocks] = {};
       for (int g = 0; g < e_.group; g++) {
         const float share = shareOf(p, g);
-        for (int b = 0; b < kPageBlocks; b++) best[p * kPageBlocks + b] = std::max(best[p * kPageBlocks + b], masses(p, g)[b] * share);
+        for (int b = 0; b < kPageBlocks; b++) best[b] = std::max(best[b], masses(p, g)[b] * share);
       }
-    return best;
+      for (int b = 0; b < kPageBlocks; b++) {
+        const auto block = static_cast<uint32_t>(p * kPageBlocks + b);
+        ranks[block] = static_cast<uint64_t>(std::bit_cast<uint32_t>(best[b])) << 32 | ~block;
+      }
+    }
+    return ranks;
   }
 
-  void take(int block, uint8_t* masks) {
-    const int page = block / kPageBlocks, b = block % kPageBlocks;
+  void take(uint32_t block, uint8_t* masks) {
+    const uint32_t page = block / kPageBlocks, b = block % kPageBlocks;
     masks[page] = static_cast<uint8_t>(masks[page] | 1 << b);
     for (int g = 0; g < e_.group; g++) covered_[g] += static_cast<double>(masses(page, g)[b] * shareOf(page, g));
   }

@@ -14,7 +14,7 @@ inline void maskScores(float* scores, int group, int count) {
 
 // Scores of one page, [group][kPageTokens], become weights relative to the largest so far, as what was gathered before
 // does (Milakov and Gimelshein 2018).
-inline void weighScores(float* scores, int group, int headDim, int count, int blocks, Gathered* out) {
+inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out) {
   for (int g = 0; g < group; g++) {
     float* s = scores + g * kPageTokens;
     VF m = set1(out->largest[g]);
@@ -23,8 +23,6 @@ inline void weighScores(float* scores, int group, int headDim, int count, int bl
     for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
     // A masked score weighs nothing at all, not the smallest exponential.
     for (int t = count; t < kPageTokens; t++) s[t] = 0;
-    for (int b = 0; b < kPageBlocks; b++)
-      if (!(blocks >> b & 1)) store(s + b * 16, zero());
     VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
     float shrink[16];

@@ -11,6 +11,7 @@ inline int ceilDiv(int a, int b) { return (a + b - 1) / b; }
 inline int64_t alignUp(int64_t n) { return (n + 63) / 64 * 64; }
 
 constexpr int kSpanPages = 16, kSpanTokens = kSpanPages * kPageTokens;
+constexpr int kMostPages = 4 * kSpanPages;  // that one call of a kernel is given
 
 inline int64_t queryBytes(int group, int headDim) { return alignUp(2LL * group * headDim * 4); }
 inline int64_t gatheredBytes(int group, int headDim) { return alignUp(sizeof(Gathered)) + queryBytes(group, headDim); }
