@@ -278,8 +278,9 @@ template <int words, int bits> inline void keyCodes(const uint8_t* const* planes
   }
 }
 
-// Products of `heads` queries with the levels of so many blocks, into scores [heads][kPageTokens].
-template <int words, int bits, int heads, int blocks> inline void keyProducts(const WholeQuery* q, const int32_t* codes, float* scores) {
+// Products of `heads` queries with the levels of so many blocks, into scores [heads][kPageTokens]. A function of its own,
+// as valueProducts is: sums would else leave their registers for constants of the code around it.
+template <int words, int bits, int heads, int blocks> [[gnu::noinline]] void keyProducts(const WholeQuery* q, const int32_t* codes, float* scores) {
   constexpr int n = heads * blocks;
   VI sums[n];
   for (int j = 0; j < n; j++) sums[j] = zeroInt();
@@ -377,7 +378,7 @@ template <int chunks, int bits> inline void valueCodes(const uint8_t* const* pla
 }
 
 // out, a strip of `heads` heads, += weights times levels.
-template <int chunks, int bits, int heads> inline void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, float* out) {
+template <int chunks, int bits, int heads> [[gnu::noinline]] void valueProducts(const WholeWeights* w, const int32_t* codes, int strip, float* out) {
   constexpr int vectors = kStripVectors<chunks>, n = heads * vectors;
   // The halves of the channels that a strip has parts of, and which of them a vector belongs to.
   constexpr int halves = chunks < 8 ? 2 : 1;

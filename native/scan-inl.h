@@ -32,37 +32,40 @@ void prepareScan(const float* q, int group, int headDim, ScanQueries* out) {
   }
 }
 
-// The two upper bits of each channel of a block of 16 tokens, in the order of a ScanQueries: words * 8 vectors.
-template <int words> inline void scanCodes(const uint8_t* upperPlane, const uint8_t* lowerPlane, int32_t* out) {
-  VB upper[words], lower[words];
-  loadColumns<words>(upperPlane, upper);
-  loadColumns<words>(lowerPlane, lower);
-  for (int w = 0; w < words; w++) {
-    const Pairs pairs = pairsOf(upper[w], lower[w]);
-    auto two = [&]<int bit>() {
-      storeInt(out, asInts(pairAt<bit>(pairs.even)));
-      storeInt(out + 16, asInts(pairAt<bit>(pairs.odd)));
-      out += 32;
-    };
-    two.template operator()<0>(), two.template operator()<2>(), two.template operator()<4>(), two.template operator()<6>();
+// Adds what channels of this bit give to the dot products of so many blocks of 16 tokens with `heads` queries.
+template <int pair, int heads, int blocks> inline void addPairs(const VB* pairs, const int8_t (*q)[kMaxHeadDim], int at, VI* sums) {
+  VB codes[blocks];
+  for (int b = 0; b < blocks; b++) codes[b] = pairAt<pair>(pairs[b]);
+#pragma GCC unroll 8
+  for (int g = 0; g < heads; g++) {
+    const VB query = fourBytes(q[g] + at);
+#pragma GCC unroll 2
+    for (int b = 0; b < blocks; b++) sums[g * blocks + b] = dot(sums[g * blocks + b], codes[b], query);
   }
 }
 
-// Products of `heads` queries with the codes of so many blocks, which share each load of a query: sums [heads][blocks].
-template <int words, int heads, int blocks> inline void scanProducts(const int8_t (*q)[kMaxHeadDim], const int32_t* codes, VI* sums) {
+// sums [heads][blocks]; blocks that lie one after another share each load of a query.
+template <int words, int heads, int blocks> inline void scanBlocks(const uint8_t* upperPlane, const uint8_t* lowerPlane, const int8_t (*q)[kMaxHeadDim], VI* sums) {
+  VB upper[blocks][words], lower[blocks][words];
+  for (int b = 0; b < blocks; b++) loadColumns<words>(upperPlane + b * words * 64, upper[b]), loadColumns<words>(lowerPlane + b * words * 64, lower[b]);
 #pragma GCC unroll 16
   for (int j = 0; j < heads * blocks; j++) sums[j] = zeroInt();
-// Twice: GCC would else move every sum to another register and back.
-#pragma GCC unroll 2
-  for (int i = 0; i < words * 8; i++) {
-    VB code[blocks];
-    for (int b = 0; b < blocks; b++) code[b] = loadBytes(codes + (b * words * 8 + i) * 16);
-#pragma GCC unroll 8
-    for (int g = 0; g < heads; g++) {
-      const VB query = fourBytes(q[g] + i * 4);
-#pragma GCC unroll 2
-      for (int b = 0; b < blocks; b++) sums[g * blocks + b] = dot(sums[g * blocks + b], code[b], query);
+#pragma GCC unroll 4
+  for (int w = 0; w < words; w++) {
+    VB even[blocks], odd[blocks];
+    for (int b = 0; b < blocks; b++) {
+      const Pairs pairs = pairsOf(upper[b][w], lower[b][w]);
+      even[b] = pairs.even, odd[b] = pairs.odd;
     }
+    const int at = w * 32;
+    addPairs<0, heads, blocks>(even, q, at, sums);
+    addPairs<0, heads, blocks>(odd, q, at + 4, sums);
+    addPairs<2, heads, blocks>(even, q, at + 8, sums);
+    addPairs<2, heads, blocks>(odd, q, at + 12, sums);
+    addPairs<4, heads, blocks>(even, q, at + 16, sums);
+    addPairs<4, heads, blocks>(odd, q, at + 20, sums);
+    addPairs<6, heads, blocks>(even, q, at + 24, sums);
+    addPairs<6, heads, blocks>(odd, q, at + 28, sums);
   }
 }
 
@@ -81,13 +84,8 @@ template <int words, int heads> void pageLevels(const ScanQueries& q, int first,
   constexpr int blocks = kBlockVectors, step = 16 * blocks;
   for (int t = 0; t < kPageTokens; t += step) {
     for (int i = t * bytes / kPageTokens / 64 * 64; i < (t + step) * bytes / kPageTokens; i += 64) prefetchFar(next + i);
-    alignas(64) int32_t codes[blocks * words * 8 * 16];
-    for (int b = 0; b < blocks; b++) {
-      const int at = (t + b * 16) * words * 4;
-      scanCodes<words>(keys.planes[0] + at, keys.planes[1] + at, codes + b * words * 8 * 16);
-    }
     VI sums[heads * blocks];
-    scanProducts<words, heads, blocks>(q.codes + first, codes, sums);
+    scanBlocks<words, heads, blocks>(keys.planes[0] + t * words * 4, keys.planes[1] + t * words * 4, q.codes + first, sums);
     VF scales[blocks];
     for (int b = 0; b < blocks; b++) scales[b] = loadHalf(keys.scales + t + b * 16);
 #pragma GCC unroll 16
@@ -111,25 +109,25 @@ template <int words> void scanPage(const ScanQueries& q, const float* rotated, i
   constexpr int headDim = words * 32;
   const PartPlace keys = keyPlace(page.pieces, headDim);
   alignas(64) float levels[kMaxGroup * kPageTokens], sums[16];
-  alignas(64) float bases[kMaxGroup];
-  VF waiting[16];
-  for (int g = 0; g < 16; g++) {
-    waiting[g] = zero();
-    for (int i = 0; g < group && i < headDim; i += 16) waiting[g] = add(waiting[g], mul(load(rotated + g * headDim + i), loadHalf(keys.mean + i)));
+  float bases[kMaxGroup];
+  for (int g = 0; g < group; g++) {
+    VF sum = zero();
+    for (int i = 0; i < headDim; i += 16) sum = add(sum, mul(load(rotated + g * headDim + i), loadHalf(keys.mean + i)));
+    bases[g] = kLog2e * sumLanes(sum);
   }
-  sumLanes16(waiting, bases);
-  store(bases, mul(load(bases), set1(kLog2e)));
   int first = 0;
   for (; first + 8 <= group; first += 8) pageLevels<words, 8>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
   for (; first + 4 <= group; first += 4) pageLevels<words, 4>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
   for (; first < group; first++) pageLevels<words, 1>(q, first, bases, keys, next, levels + first * kPageTokens, tops + first);
-  for (int g = 0; g < group; g++) {
-    const int half = g % 2 * kPageBlocks;
-    const VF top = set1(static_cast<float>(tops[g]));
-    for (int b = 0; b < kPageBlocks; b++) waiting[half + b] = roughPower(sub(load(levels + g * kPageTokens + b * 16), top));
-    if (half == 0 && g + 1 < group) continue;
-    sumLanes16(waiting, sums);
-    memcpy(masses + (g - g % 2) * kPageBlocks, sums, static_cast<size_t>(half + kPageBlocks) * 4);
+  for (int g = 0; g < group; g += 2) {
+    VF powers[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+      const int head = g + i / kPageBlocks < group ? g + i / kPageBlocks : g;
+      powers[i] = roughPower(sub(load(levels + head * kPageTokens + i % kPageBlocks * 16), set1(static_cast<float>(tops[head]))));
+    }
+    sumLanes16(powers, sums);
+    memcpy(masses + g * kPageBlocks, sums, (g + 1 < group ? 2 : 1) * kPageBlocks * 4);
   }
 }
 

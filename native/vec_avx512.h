@@ -164,7 +164,11 @@ template <int shift> inline VB withUpper(VB v, VB plane) {
 // Each lane: acc + the dot product of four unsigned weights with four signed activations, exact.
 inline VI dot(VI acc, VB weights, VB x) { return _mm512_dpbusd_epi32(acc, weights, x); }
 // Each lane: acc + the products of both halves, signed.
-inline VI dotPairs(VI acc, VI a, VI b) { return _mm512_dpwssd_epi32(acc, a, b); }
+// Written out: of the intrinsic GCC makes a move of every sum to another register and back.
+inline VI dotPairs(VI acc, VI a, VI b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "vm"(b));
+  return acc;
+}
 // The same as `dot` for signed weights; acc starts from signedStart.
 inline VI signedStart(int32_t start) { return set1Int(start); }
 inline VI dotSigned(VI acc, VB weights, VB x) {
