@@ -38,7 +38,7 @@ interface EvalOptions extends ModelOptions, AttentionOptions {
   lengths: number[]
   depths: number
   needles: number
-  conversations: number
+  wordProblems: number
   tiers: CodedTier[]
   window: number
   positions: number
@@ -62,7 +62,7 @@ export function define(command: Command): void {
     .option("--lengths <tokens>", "about how long the texts are", wholeNumbers(256, 1 << 20), [2048])
     .option("--depths <number>", "needle texts of each length", wholeNumber(0, 4096), 8)
     .option("--needles <number>", "values asked for in each", wholeNumber(1, 4), 1)
-    .option("--conversations <number>", "conversations full of sums, of each length", wholeNumber(0, 4096), 4)
+    .option("--word-problems <number>", "word problems behind texts of each length", wholeNumber(0, 4096), 4)
     .option("--positions <number>", "logits compared in each text", wholeNumber(1, 4096), 64)
     .option("--reply-tokens <number>", "longest greedy reply", wholeNumber(1, 4096), 48)
     .option("--seed <number>", "of the texts", wholeNumber(0, 2 ** 31), 1)
@@ -98,7 +98,7 @@ function promptsOf(packed: PackedModel, options: EvalOptions): KvPrompt[] {
     return promptsFrom(file, new TextDecoder().decode(readSmallFile(file, maxPromptBytes)), tokenizer)
   const prompts = plannedPrompts(options, { format: readFormat(packed.files), tokenizer })
   if (prompts.length > 0) return prompts
-  throw new UserError("bad-argument", "there is nothing to ask: wanted --depths or --conversations above 0")
+  throw new UserError("bad-argument", "there is nothing to ask: wanted --depths or --word-problems above 0")
 }
 
 async function measure(

@@ -29,15 +29,15 @@ function trainedSpeech(): Speech {
 }
 
 const speech = trainedSpeech()
-const plan = { lengths: [600, 1200], depths: 3, needles: 1, conversations: 2, seed: 1 }
+const plan = { lengths: [600, 1200], depths: 3, needles: 1, wordProblems: 2, seed: 1 }
 const tokens = (text: string) => [...speech.tokenizer.encode(text)]
 
 describe("planned prompts", () => {
   const prompts = plannedPrompts(plan, speech)
 
-  test("are so many needles and conversations of each length", () => {
+  test("are so many needles and word problems of each length", () => {
     expect(prompts.map(({ kind }) => kind)).toEqual(
-      plan.lengths.flatMap(() => ["needles", "needles", "needles", "sums", "sums"]),
+      plan.lengths.flatMap(() => ["needles", "needles", "needles", "word problems", "word problems"]),
     )
   })
 
@@ -53,18 +53,20 @@ describe("planned prompts", () => {
     }
   })
 
-  test("are as long as a conversation was asked to be, and judge its last question", () => {
+  test("are word problems behind texts as long as they were asked to be", () => {
     for (const { kind, ids, questions } of prompts.slice(5)) {
-      if (kind !== "sums") continue
+      if (kind !== "word problems") continue
       expect(ids.length).toBeGreaterThanOrEqual(1199)
+      expect(ids.length).toBeLessThan(1300)
+      expect(speech.tokenizer.decode(ids)).toMatch(/\n[^0-9\n]{1000,}\n.*[0-9]/)
       expect(questions[0].isRight(tokens("no answer"))).toBe(false)
     }
   })
 })
 
 test("planned prompts leave the thought to a model that may think, and judge what comes after it", () => {
-  const [off] = plannedPrompts({ ...plan, conversations: 0 }, speech)
-  const [on] = plannedPrompts({ ...plan, conversations: 0, thinking: "on" }, speech)
+  const [off] = plannedPrompts({ ...plan, wordProblems: 0 }, speech)
+  const [on] = plannedPrompts({ ...plan, wordProblems: 0, thinking: "on" }, speech)
   const whole = ({ ids, questions }: typeof on) => speech.tokenizer.decode([...ids, ...questions[0].ids])
   expect(whole(off)).toBe(`${whole(on)}<think>\n\n</think>\n\n`)
   const value = [...whole(on).matchAll(/\b\d{4}\b/g)].find(([four]) => off.questions[0].isRight(tokens(four)))

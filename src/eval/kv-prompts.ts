@@ -1,10 +1,11 @@
 // Step 6. What a model is asked while its keys and values are kept in fewer bits: needles at even depths of texts of
-// several lengths, conversations full of sums, or prompts from a file. Knows text and ids; never tiers.
+// several lengths, word problems behind such texts, or prompts from a file. Knows text and ids; never tiers.
 
 import type { ChatFormat } from "../chat/format.ts"
 import { render } from "../chat/messages.ts"
 import { splitReply } from "../chat/reply.ts"
 import { Random } from "../distill/world/random.ts"
+import { filler } from "../distill/world/talk/filler.ts"
 import { recallProblem } from "../distill/world/talk/recall.ts"
 import type { Problem } from "../distill/world/problem.ts"
 import { problems, wordTasks } from "../distill/world/world.ts"
@@ -36,8 +37,8 @@ export interface PromptPlan {
   readonly depths: number
   /** Values asked for in each of them. */
   readonly needles: number
-  /** Conversations of each length. */
-  readonly conversations: number
+  /** Word problems behind texts of each length. */
+  readonly wordProblems: number
   readonly seed: number
   /** Whether the model thinks before it answers, where it is one that may; not where left out. */
   readonly thinking?: "on" | "off"
@@ -49,12 +50,15 @@ export interface Speech {
   readonly tokenizer: Tokenizer
 }
 
+/** More than a sentence about other things has: too many are never added at once. */
+const mostSentenceTokens = 24
+
 export function plannedPrompts(plan: PromptPlan, speech: Speech): KvPrompt[] {
   return plan.lengths.flatMap((length) => [
     ...Array.from({ length: plan.depths }, (_, i) =>
       needlePrompt(length, plan.depths === 1 ? 0.5 : i / (plan.depths - 1), plan, speech),
     ),
-    ...Array.from({ length: plan.conversations }, (_, i) => sumsPrompt(length, plan, i, speech)),
+    ...Array.from({ length: plan.wordProblems }, (_, i) => wordPrompt(length, plan, i, speech)),
   ])
 }
 
@@ -69,20 +73,24 @@ function needlePrompt(
   return asked("needles", problem, problem.messages, { ...speech, thinking, depth })
 }
 
-/** Problems with their right answers until the text is long enough; the last one is asked. */
-function sumsPrompt(
+/** Sentences about other things until the text is long enough, then the problem. */
+function wordPrompt(
   length: number,
   { seed, thinking }: PromptPlan,
   number: number,
   speech: Speech,
 ): KvPrompt {
   const source = problems({ tasks: wordTasks, split: "held-out", languages: ["en"], seed: seed + number })
-  const before: Message[] = []
+  const problem = source.next().value
+  const [question, ...rest] = problem.messages
+  const random = new Random(seed + length + number)
+  const sentences: string[] = []
   for (;;) {
-    const problem = source.next().value
-    const prompt = asked("sums", problem, [...before, ...problem.messages], { ...speech, thinking })
-    if (prompt.ids.length >= length) return prompt
-    before.push(...problem.messages, ...problem.trace("plain"))
+    const text = { ...question, content: [sentences.join(" "), question.content].join("\n") }
+    const prompt = asked("word problems", problem, [text, ...rest], { ...speech, thinking })
+    const missing = length - prompt.ids.length
+    if (missing <= 0) return prompt
+    for (let tokens = 0; tokens < missing; tokens += mostSentenceTokens) sentences.push(filler(random, "en"))
   }
 }
 
