@@ -472,12 +472,16 @@ describe("logits", () => {
     "of fast prefill come with what exact ones say",
     async () => {
       const args = ["logits", models.thoughtful, "--ids", "10,10,32,11,12", "--prefill-mode", "fast"]
-      const { distanceFromExact, logits } = JSON.parse((await a3b([...args, "--json"])).stdout)
+      const { fromExact, logits } = JSON.parse((await a3b([...args, "--json"])).stdout)
       expect(logits).toHaveLength(5)
       // Four factors of attention are each rounded by 2^-9 at most.
-      expect(distanceFromExact).toBeLessThan(4 * 2 ** -9)
-      expect((await a3b(args)).stdout).toMatch(
-        /\nthe logits of exact prefill are [\d.e-]+ % away \(relative L2\)\n$/,
+      expect(fromExact.distance).toBeLessThan(4 * 2 ** -9)
+      expect(fromExact.medianKl).toBeLessThanOrEqual(fromExact.largestKl)
+      expect(fromExact.sameTop).toBeLessThanOrEqual(5)
+      const { stdout } = await a3b(args)
+      expect(stdout).toMatch(/\nfrom exact prefill: [\d.e-]+ % of the logits \(relative L2\)\n/)
+      expect(stdout).toMatch(
+        /\nKL: median \S+, largest \S+ nats\nthe likeliest token is the same at \d of 5 positions\n$/,
       )
     },
   )

@@ -18,6 +18,7 @@ import {
   wholeNumbers,
 } from "./options.ts"
 import type { ModelOptions, PrefillOptions } from "./options.ts"
+import { compare } from "../eval/kv-fidelity.ts"
 import { note, print, printJson, table } from "./output.ts"
 
 interface LogitsOptions extends ModelOptions, PrefillOptions {
@@ -41,13 +42,35 @@ function logits(path: string, options: LogitsOptions, command: Command): Promise
     const compute = (prefillMode: PrefillMode) =>
       computeLogits(path, Int32Array.from(ids), { ...options, prefillMode }, signal)
     const rows = await compute(options.prefillMode)
-    const distance = options.prefillMode === "fast" ? distanceOf(rows, await compute("exact")) : undefined
-    if (options.json)
-      printJson({ ids, logits: rows.map((row) => Array.from(row)), distanceFromExact: distance })
+    const fromExact = options.prefillMode === "fast" ? differenceOf(rows, await compute("exact")) : undefined
+    if (options.json) printJson({ ids, logits: rows.map((row) => Array.from(row)), fromExact })
     else print(largest(ids, rows))
-    if (distance !== undefined && !options.json)
-      print(`\nthe logits of exact prefill are ${(100 * distance).toPrecision(2)} % away (relative L2)`)
+    if (fromExact === undefined || options.json) return
+    const { distance, medianKl, largestKl, sameTop } = fromExact
+    print(`\nfrom exact prefill: ${(100 * distance).toPrecision(2)} % of the logits (relative L2)`)
+    print(`KL: median ${medianKl.toExponential(1)}, largest ${largestKl.toExponential(1)} nats`)
+    print(`the likeliest token is the same at ${sameTop} of ${rows.length} positions`)
   })
+}
+
+interface Difference {
+  /** Relative L2 over all positions. */
+  distance: number
+  medianKl: number
+  largestKl: number
+  /** Positions. */
+  sameTop: number
+}
+
+function differenceOf(rows: readonly Float32Array[], exact: readonly Float32Array[]): Difference {
+  const each = exact.map((row, position) => compare(row, rows[position]))
+  const kl = each.map((one) => one.kl).sort((a, b) => a - b)
+  return {
+    distance: distanceOf(rows, exact),
+    medianKl: kl[kl.length >> 1],
+    largestKl: kl[kl.length - 1],
+    sameTop: each.filter(({ top }) => top === "same").length,
+  }
 }
 
 /** The length of all differences, as a part of that of the exact values. */
