@@ -47,7 +47,9 @@ static bool hasAvx512Bf16() {
   return hasAvx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1 << 5));
 }
 #endif
-#ifdef __linux__
+#ifdef A3B_SOFT_TILES
+static bool hasAmx() { return hasAvx512Bf16(); }
+#elif defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 // Tiles are 8 KB more of a thread to save, which Linux grants on request, once for all threads.

@@ -3,6 +3,9 @@
 #pragma once
 #include <immintrin.h>
 #include <cstdint>
+#ifdef A3B_SOFT_TILES
+#include "tiles_soft.h"
+#endif
 
 namespace {
 
