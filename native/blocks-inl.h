@@ -34,9 +34,14 @@ struct Ahead {
   const uint8_t* at;
   const uint8_t* end;
   void fetch(int lines) {
-    for (; lines > 0 && at < end; lines--, at += 64) prefetchFar(at);
+    for (; lines > 0 && at < end; lines--, at += 64) prefetch(at);
   }
 };
+
+// A byte of each page is loaded: a prefetch would be dropped where the page's address must first be looked up.
+inline void touchPages(const uint8_t* at, const uint8_t* end) {
+  for (; at < end; at += 4096) static_cast<void>(*static_cast<const volatile uint8_t*>(at));
+}
 
 // fn(unpacked panels, block, first token, tokens, ahead) over blocks in order and tiles of at most `most` tokens; codes are
 // as `turn` leaves them.
@@ -46,6 +51,7 @@ inline void overBlocks(const uint8_t* first, int panels, int columns, int tokens
   Unpacked weights[kMostPanels];
   const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + most - 1) / most;
   Ahead ahead{next, next + static_cast<int64_t>(panels) * blocks * bytes};
+  touchPages(ahead.at, ahead.end);
   for (int b = 0; b < blocks; b++) {
     for (int p = 0; p < panels; p++) unpack<format>(first + (static_cast<int64_t>(p) * blocks + b) * bytes, turn, weights[p]);
     for (int i = 0; i < tiles; i++) {
