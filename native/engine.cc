@@ -77,10 +77,19 @@ struct Run {
     return w.data + expert * w.expertBytes + (kGeometry[w.format].panels ? p * matrixBytes(w.format, kPanelRows, w.columns) : 0);
   }
 
+  struct Place {
+    const Weight& weight;
+    int expert, panel;
+  };
+
   // Panels [p0, p1) of one expert's matrix, at most kMaxPanels if there are many rows, over `count` rows: out[panel][row][16].
-  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, const uint8_t* ahead, float* out, int thread) {
-    if (kGeometry[w.format].panels)
-      return k.matmul(w.format, panel(w, expert, p0), p1 - p0, w.columns, acts, count, fetch, ahead, out);
+  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, Place next, float* out, int thread) {
+    if (kGeometry[w.format].panels) {
+      const uint8_t *first = panel(w, expert, p0), *ahead = panel(next.weight, next.expert, next.panel);
+      // Of what lies ahead as many bytes are read as here.
+      const bool isThere = ahead + (panel(w, expert, p1) - first) <= next.weight.data + next.weight.experts * next.weight.expertBytes;
+      return k.matmul(w.format, first, p1 - p0, w.columns, acts, count, fetch, isThere ? ahead : first, out);
+    }
     const uint8_t* matrix = w.data + expert * w.expertBytes;
     for (int p = p0; p < p1; p++)
       k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
@@ -129,7 +138,7 @@ struct Run {
 
   void linearPanels(const Weight& w, const Rows& in, int rows, int p0, int p1, int y, bool adds, int thread) {
     float* out = results(thread);
-    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p1), out, thread);
+    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, {w, 0, p1}, out, thread);
     for (int r = 0; r < rows; r++) scatter(out, r, rows, p0, p1, w.rows, row(y, r), adds);
   }
 
@@ -338,7 +347,7 @@ struct Run {
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
       for (int p = first; p < last; p++) {
         float* out = results(thread);
-        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, panel(w, 0, p + 1), out, thread);
+        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, {w, 0, p + 1}, out, thread);
         for (int r = 0; r < rows; r++) scatter(out, r, rows, p, p + 1, w.rows, logits + static_cast<int64_t>(r) * w.rows, false);
       }
     });
@@ -440,8 +449,8 @@ struct Run {
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
-      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(up, expert, p0), g, thread);
-      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, panel(gate, nextExpert, nextPanel), u, thread);
+      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, {up, expert, p0}, g, thread);
+      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, {gate, nextExpert, nextPanel}, u, thread);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
       for (int i = 0; i < count; i++) scatter(g, i, count, p0, p1, inner, hidden + static_cast<int64_t>(from + i) * inner, false);
     });
@@ -458,7 +467,7 @@ struct Run {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread);
-      product(down, expert, p0, p1, &acts[from], &floats[from], count, panel(down, nextExpert, nextPanel), o, thread);
+      product(down, expert, p0, p1, &acts[from], &floats[from], count, {down, nextExpert, nextPanel}, o, thread);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
 

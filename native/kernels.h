@@ -84,8 +84,8 @@ struct Kernels {
   // out = x * rsqrt(mean(x^2) + epsilon) * weight; columns a multiple of 16.
   void (*rmsNorm)(const float* x, const float* weight, int columns, float epsilon, float* out);
   // `panels` panels of 16 rows from `first`, for `tokens` quantised rows: out[panel][token][16]. A single token fetches
-  // as `fetch` says. At `ahead` lies what this thread will most likely read next: of it, several tokens fetch as many bytes
-  // as are read here, and a single one that fetches lines the beginning.
+  // as `fetch` says. At `ahead` lies what this thread will most likely read next, as many bytes as are read here: of it,
+  // several tokens fetch all, and a single one that fetches lines the beginning.
   void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
                  Fetch fetch, const uint8_t* ahead, float* out);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
