@@ -1,8 +1,11 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import { openCheckpoint } from "./checkpoint.ts"
+import type { Checkpoint } from "./checkpoint.ts"
 import { dequantise } from "./dequantise.ts"
 import { halves, toHalf } from "./half.ts"
 import { sourceBytes, sourceTypeOf } from "./layout.ts"
+import { PieceSource } from "./pack-source.ts"
 import { largestWeight, quantiseRows } from "./quantise.ts"
 import type { QuantisedFormat } from "./quantise.ts"
 
@@ -131,4 +134,38 @@ test.each([
     relativeRms(values, plainQ40(values)),
   )
   expect(sourceBytes("q4_s", 1, 2048)).toBeLessThan(sourceBytes("q4_0", 1, 2048))
+})
+
+/** The matrices of a checkpoint that stores each expert's by itself, as floats. */
+function* matricesOf({ tensors }: Checkpoint): Generator<{ values: Float32Array; columns: number }> {
+  const source = new PieceSource()
+  for (const { name, type, shape, parts, scales } of tensors.values()) {
+    const [rows, columns] = shape.slice(-2)
+    if (shape.length === 1) continue
+    for (const [i, part] of parts.entries()) {
+      const own = scales && { type: scales.type, parts: [scales.parts[i]] }
+      const piece = {
+        tensor: name,
+        type,
+        format: "q4_s",
+        rows,
+        columns,
+        part,
+        scales: own,
+        target: 0,
+      } as const
+      for (const chunk of source.chunks(piece))
+        yield { values: Float32Array.from(source.floats(piece, chunk)), columns }
+    }
+  }
+}
+
+test("of every matrix of nano, q4_s keeps more than Q4_0 does", async () => {
+  let matrices = 0
+  for (const { values, columns } of matricesOf(await openCheckpoint("models/nano"))) {
+    const back = roundTrip("q4_s", values, values.length / columns, columns)
+    expect(relativeRms(values, back)).toBeLessThan(relativeRms(values, plainQ40(values)))
+    matrices++
+  }
+  expect(matrices).toBeGreaterThan(150)
 })
