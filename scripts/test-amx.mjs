@@ -34,9 +34,14 @@ const place = join(folder, "node_modules", name)
 mkdirSync(place, { recursive: true })
 copyFileSync(join(folder, "build", "Release", "a3b.node"), join(place, "index.node"))
 const sets = createRequire(join(folder, "index.js"))(name).sets()
-if (!sets.startsWith("amx ")) fail(`this machine gets the instruction sets "${sets}": tiles need AVX-512 with bfloat16`)
+if (!sets.startsWith("amx "))
+  fail(`this machine gets the instruction sets "${sets}": tiles need AVX-512 with bfloat16`)
 
 process.env.NODE_PATH = join(folder, "node_modules")
 const { filter, options } = parseCLI(["vitest", "run", ...process.argv.slice(2)])
-const vitest = await startVitest("test", filter.length > 0 ? filter : tests, { ...options, root, testTimeout: 600_000 })
+const vitest = await startVitest("test", filter.length > 0 ? filter : tests, {
+  ...options,
+  root,
+  testTimeout: 600_000,
+})
 await vitest.exit()
