@@ -5,9 +5,6 @@
 
 namespace {
 
-// What a code stands for is this much less.
-template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : 0;
-
 // One block of a panel: word w of all rows, and what the groups' sums are scaled by.
 struct alignas(64) Unpacked {
   int32_t codes[kBlock / 4][kPanelRows];

@@ -8,6 +8,9 @@ extern const Kernels kAvx512;
 
 namespace {
 
+// What a code stands for is this much less.
+template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : 0;
+
 // Fewer rows leave most of a tile empty.
 constexpr int kFewestRows = 8;
 constexpr int kMostRows = 16;  // of a tile
