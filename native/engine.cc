@@ -17,10 +17,16 @@ float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 constexpr int kManyRows = 3;
 constexpr int kMaxPanels = 4;
 
+// A step that reads fewer of a sequence's tokens at once makes replies, or is not worth it: its weights are not folded.
+constexpr int kFewestFolded = 16;
+constexpr int kTileRows = 16;
+
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
-  std::vector<const ActBlock*> acts;
-  std::vector<const float*> floats;
+  const ActBlock* const* acts;
+  const float* const* floats;
+  const uint8_t* tiled;  // in place of `acts` where weights are folded, else nullptr
+  int count;
 };
 
 // Where the pieces of expertRows lie for `pairs` pairs of a row and one of its experts.
@@ -46,6 +52,9 @@ struct Run {
   int tablesOf = -1;   // the rope whose tables `cos` and `sin` hold
   std::vector<float> cos, sin;
   Fetch fetch = e.fetchTrial.best;
+  const bool readsPrompt = std::any_of(step.sequences.begin(), step.sequences.end(), [](const Sequence& s) { return s.numTokens >= kFewestFolded; });
+  std::vector<const ActBlock*> acts;
+  std::vector<const float*> floats;
 
   Run(Engine& engine, const Step& s) : e(engine), step(s), k(*engine.kernels), pool(engine.pool) {}
 
@@ -55,21 +64,51 @@ struct Run {
     return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kBlock);
   }
 
+  // Whether products of a tensor's rows are the faster, less exact ones.
+  bool folds(int x) const { return e.products && k.matmulFolded && readsPrompt && step.rows[x] >= kFewestFolded; }
+
   void quantise(int x) {
     if (quantised == x) return;
     pool.run(step.rows[x], 4, [&](int first, int last, int) {
-      for (int r = first; r < last; r++) k.quantise(row(x, r), step.columns[x], actRow(r, step.columns[x]));
+      for (int r = first; r < last; r++) quantiseRow(row(x, r), step.columns[x], folds(x), r, e.activations.data());
     });
     quantised = x;
   }
 
-  Rows rowsOf(int x) const {
-    Rows rows;
-    for (int r = 0; r < step.rows[x]; r++) {
-      rows.acts.push_back(actRow(r, step.columns[x]));
-      rows.floats.push_back(row(x, r));
+  // Row r of those that begin at `to`.
+  void quantiseRow(const float* from, int columns, bool folded, int64_t r, uint8_t* to) const {
+    if (folded) k.quantiseRow(from, columns, to + r * quantisedRowBytes(columns));
+    else k.quantise(from, columns, reinterpret_cast<ActBlock*>(to) + r * ceilDiv(columns, kBlock));
+  }
+
+  // Rows [first, last) of those that `rowAt` finds, as tiles take them.
+  template <class RowAt> void tile(int first, int last, int columns, RowAt rowAt, uint8_t* out) const {
+    for (int r = first; r < last; r += kTileRows, out += tiledBytes(columns)) {
+      const int count = std::min(kTileRows, last - r);
+      const uint8_t* rows[kTileRows];
+      for (int i = 0; i < count; i++) rows[i] = rowAt(r + i);
+      k.tileRows(rows, count, columns, out);
     }
-    return rows;
+  }
+
+  const uint8_t* quantisedRow(int64_t r, int columns) const { return e.activations.data() + r * quantisedRowBytes(columns); }
+
+  // The rows of a tensor, quantised if the weights are packed; until the next call.
+  Rows rowsOf(int x, bool packed) {
+    const int columns = step.columns[x], count = step.rows[x];
+    const bool folded = packed && folds(x);
+    if (packed) quantise(x);
+    acts.clear();
+    floats.clear();
+    for (int r = 0; r < count; r++) {
+      acts.push_back(actRow(r, columns));
+      floats.push_back(row(x, r));
+    }
+    if (folded)
+      pool.run(ceilDiv(count, kTileRows), 1, [&](int first, int last, int) {
+        tile(first * kTileRows, std::min(last * kTileRows, count), columns, [&](int r) { return quantisedRow(r, columns); }, e.tiled.data() + first * tiledBytes(columns));
+      });
+    return {acts.data(), floats.data(), folded ? e.tiled.data() : nullptr, count};
   }
 
   // Panel p of one expert's matrix; one past the last is where the next expert's begins.
@@ -82,17 +121,18 @@ struct Run {
     int expert, panel;
   };
 
-  // Panels [p0, p1) of one expert's matrix, at most kMaxPanels if there are many rows, over `count` rows: out[panel][row][16].
-  void product(const Weight& w, int expert, int p0, int p1, const ActBlock* const* acts, const float* const* floats, int count, Place next, float* out, int thread) {
+  // Panels [p0, p1) of one expert's matrix over some rows: out[panel][row][16].
+  void product(const Weight& w, int expert, int p0, int p1, const Rows& in, Place next, float* out) const {
     if (kGeometry[w.format].panels) {
       const uint8_t *first = panel(w, expert, p0), *ahead = panel(next.weight, next.expert, next.panel);
       // Of what lies ahead as many bytes are read as here.
       const bool isThere = ahead + (panel(w, expert, p1) - first) <= next.weight.data + next.weight.experts * next.weight.expertBytes;
-      return k.matmul(w.format, first, p1 - p0, w.columns, acts, count, fetch, isThere ? ahead : first, out);
+      if (in.tiled) return k.matmulFolded(w.format, first, p1 - p0, w.columns, in.tiled, in.count, isThere ? ahead : first, out);
+      return k.matmul(w.format, first, p1 - p0, w.columns, in.acts, in.count, fetch, isThere ? ahead : first, out);
     }
     const uint8_t* matrix = w.data + expert * w.expertBytes;
     for (int p = p0; p < p1; p++)
-      k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), floats, count, out + (p - p0) * count * 16, 16);
+      k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), in.floats, in.count, out + (p - p0) * in.count * 16, 16);
   }
 
   float* results(int thread) const { return reinterpret_cast<float*>(scratch(thread)); }
@@ -114,7 +154,7 @@ struct Run {
 
   // Tasks are groups of 16 weight rows over all outputs of one input.
   void linear(const int32_t* a) {
-    const int x = a[0], count = a[2], rows = step.rows[x];
+    const int x = a[0], count = a[2];
     const bool adds = a[1] == 1;
     int from[5] = {0};
     bool packed = false;
@@ -123,23 +163,22 @@ struct Run {
       from[i + 1] = from[i] + ceilDiv(w.rows, kPanelRows);
       packed |= kGeometry[w.format].panels;
     }
-    if (packed) quantise(x);
-    const Rows in = rowsOf(x);
+    const Rows in = rowsOf(x, packed);
     pool.run(from[count], kMaxPanels, [&](int first, int last, int thread) {
       for (int i = 0; i < count; i++) {
         const int p1 = std::min(last, from[i + 1]) - from[i];
         for (int p = std::max(first, from[i]) - from[i]; p < p1 && !pool.cancelled; p += kMaxPanels)
-          linearPanels(e.weights[a[4 + 2 * i]], in, rows, p, std::min(p + kMaxPanels, p1), a[3 + 2 * i], adds, thread);
+          linearPanels(e.weights[a[4 + 2 * i]], in, p, std::min(p + kMaxPanels, p1), a[3 + 2 * i], adds, thread);
       }
     });
     for (int i = 0; i < count; i++)
       if (quantised == a[3 + 2 * i]) quantised = -1;
   }
 
-  void linearPanels(const Weight& w, const Rows& in, int rows, int p0, int p1, int y, bool adds, int thread) {
+  void linearPanels(const Weight& w, const Rows& in, int p0, int p1, int y, bool adds, int thread) {
     float* out = results(thread);
-    product(w, 0, p0, p1, in.acts.data(), in.floats.data(), rows, {w, 0, p1}, out, thread);
-    for (int r = 0; r < rows; r++) scatter(out, r, rows, p0, p1, w.rows, row(y, r), adds);
+    product(w, 0, p0, p1, in, {w, 0, p1}, out);
+    for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, row(y, r), adds);
   }
 
   // One row's results of panels [p0, p1), from out[panel][row][16] to their place: neighbours together, since the
@@ -341,13 +380,12 @@ struct Run {
   void route(const int32_t* a) {
     const Weight& w = e.weights[a[2]];
     const int rows = step.rows[a[1]], topK = a[3];
-    if (kGeometry[w.format].panels) quantise(a[1]);
-    const Rows in = rowsOf(a[1]);
+    const Rows in = rowsOf(a[1], kGeometry[w.format].panels);
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
       for (int p = first; p < last; p++) {
         float* out = results(thread);
-        product(w, 0, p, p + 1, in.acts.data(), in.floats.data(), rows, {w, 0, p + 1}, out, thread);
+        product(w, 0, p, p + 1, in, {w, 0, p + 1}, out);
         for (int r = 0; r < rows; r++) scatter(out, r, rows, p, p + 1, w.rows, logits + static_cast<int64_t>(r) * w.rows, false);
       }
     });
@@ -381,6 +419,7 @@ struct Run {
     std::vector<int> of;                      // [row * topK + j] -> pair
     std::vector<const ActBlock*> acts;        // [pair]
     std::vector<const float*> floats;         // [pair]
+    std::vector<int> row;                     // [pair]
     std::vector<int> busy;                    // experts with rows, those with most first
   };
 
@@ -402,12 +441,14 @@ struct Run {
     pairs.of.resize(static_cast<size_t>(rows) * topK);
     pairs.acts.resize(pairs.of.size());
     pairs.floats.resize(pairs.of.size());
+    pairs.row.resize(pairs.of.size());
     for (int r = 0; r < rows; r++)
       for (int j = 0; j < topK; j++) {
         const int pair = next[chosen(r, j)]++;
         pairs.of[static_cast<size_t>(r) * topK + j] = pair;
         pairs.acts[pair] = actRow(r, step.columns[x]);
         pairs.floats[pair] = row(x, r);
+        pairs.row[pair] = r;
       }
     return pairs;
   }
@@ -418,14 +459,15 @@ struct Run {
   };
 
   // fn(run, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows a thread's whole run
-  // of an expert's panels is one call: memory streams best in long runs.
-  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, int rows, Fn&& fn) {
+  // of an expert's panels is one call: memory streams best in long runs; where weights are folded as well, for its rows must be
+  // gathered.
+  template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, bool longRuns, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
     const int tasks = each * static_cast<int>(pairs.busy.size());
     pool.run(tasks, 1, [&](int first, int last, int thread) {
       for (int i = first, next; i < last && !pool.cancelled; i = next) {
         const int from = i % each;
-        next = rows < kManyRows ? std::min(last, i - from + each) : i + 1;
+        next = longRuns ? std::min(last, i - from + each) : i + 1;
         const int after = std::min(next, tasks - 1), end = std::min((from + next - i) * kMaxPanels, panels);
         fn({pairs.busy[i / each], from * kMaxPanels, end, pairs.busy[after / each], after % each * kMaxPanels}, thread);
       }
@@ -435,6 +477,7 @@ struct Run {
   void addExperts(const int32_t* a) {
     const int y = a[0], x = a[1], routing = a[2], topK = a[3], rows = step.rows[x];
     const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
+    const bool folded = folds(x), longRuns = rows < kManyRows || folded;
     if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x);
     const Pairs pairs = pairUp(x, routing, topK, gate.experts);
     for (int i : pairs.busy) gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
@@ -444,13 +487,16 @@ struct Run {
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
 
-    overExperts(pairs, inner, rows, [&](const ExpertRun& run, int thread) {
+    overExperts(pairs, inner, longRuns, [&](const ExpertRun& run, int thread) {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
-      product(gate, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, {up, expert, p0}, g, thread);
-      product(up, expert, p0, p1, &pairs.acts[from], &pairs.floats[from], count, {gate, nextExpert, nextPanel}, u, thread);
+      uint8_t* tiled = reinterpret_cast<uint8_t*>(u + static_cast<int64_t>(p1 - p0) * count * 16);
+      if (folded) tile(0, count, gate.columns, [&](int i) { return quantisedRow(pairs.row[from + i], gate.columns); }, tiled);
+      const Rows in{&pairs.acts[from], &pairs.floats[from], folded ? tiled : nullptr, count};
+      product(gate, expert, p0, p1, in, {up, expert, p0}, g);
+      product(up, expert, p0, p1, in, {gate, nextExpert, nextPanel}, u);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
       for (int i = 0; i < count; i++) scatter(g, i, count, p0, p1, inner, hidden + static_cast<int64_t>(from + i) * inner, false);
     });
@@ -460,14 +506,16 @@ struct Run {
     for (int i = 0; i < total; i++) acts[i] = hiddenActs + static_cast<int64_t>(i) * blocks, floats[i] = hidden + static_cast<int64_t>(i) * inner;
     if (kGeometry[down.format].panels)
       pool.run(total, 4, [&](int first, int last, int) {
-        for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
+        for (int i = first; i < last; i++) quantiseRow(floats[i], inner, folded, i, e.expertRows.data() + at.acts);
       });
 
-    overExperts(pairs, down.rows, rows, [&](const ExpertRun& run, int thread) {
+    overExperts(pairs, down.rows, longRuns, [&](const ExpertRun& run, int thread) {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread);
-      product(down, expert, p0, p1, &acts[from], &floats[from], count, {down, nextExpert, nextPanel}, o, thread);
+      uint8_t* tiled = reinterpret_cast<uint8_t*>(o + static_cast<int64_t>(p1 - p0) * count * 16);
+      if (folded) tile(0, count, inner, [&](int i) { return e.expertRows.data() + at.acts + (from + i) * quantisedRowBytes(inner); }, tiled);
+      product(down, expert, p0, p1, {&acts[from], &floats[from], folded ? tiled : nullptr, count}, {down, nextExpert, nextPanel}, o);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
 
@@ -553,7 +601,7 @@ static int longestThatChooses(const Step& step) {
 
 bool Engine::reserve(const Step& step) {
   const bool coded = std::any_of(step.tiers.begin(), step.tiers.end(), [](int tier) { return tier != 0; });
-  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels;
+  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels, tiles = 0, gatheredTiles = 0;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
@@ -561,6 +609,7 @@ bool Engine::reserve(const Step& step) {
     auto reads = [&](int x) {
       most = std::max<int64_t>(most, step.rows[x]);
       acts = std::max(acts, step.rows[x] * ceilDiv(step.columns[x], kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
+      if (products && kernels->matmulFolded) tiles = std::max(tiles, ceilDiv(step.rows[x], kTileRows) * tiledBytes(step.columns[x]));
     };
     if (step.ops[i] == kLinear) reads(a[0]);
     if (step.ops[i] == kStoreKv && coded && !caches[a[0]]->reserveCodes()) return false;
@@ -581,12 +630,13 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
-      if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
+      gatheredTiles = (step.rows[a[1]] + kTileRows) / kTileRows * tiledBytes(std::max(step.columns[a[1]], weights[a[4]].rows));
+      if (step.rows[a[1]] < kManyRows || (products && kernels->matmulFolded)) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
       between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
     }
   }
-  threadBytes = alignUp(std::max(attention, 2 * panels * most * 16 * 4)) + 4096;
-  return grow(arena, tensors) && grow(activations, acts) && grow(expertRows, between) && grow(gathered, parts) && grow(estimates, estimated) && grow(scratch, threadBytes * pool.threads());
+  threadBytes = alignUp(std::max(attention, 2 * panels * most * 16 * 4 + gatheredTiles)) + 4096;
+  return grow(arena, tensors) && grow(activations, acts) && grow(tiled, tiles) && grow(expertRows, between) && grow(gathered, parts) && grow(estimates, estimated) && grow(scratch, threadBytes * pool.threads());
 }
 
 bool Engine::run(const Step& step) {

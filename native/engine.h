@@ -143,6 +143,7 @@ class Engine {
   FetchTrial fetchTrial;
   Memory arena;       // the step's tensors
   Memory activations;  // one tensor's rows, quantised
+  Memory tiled;        // the same as tiles take them
   Memory expertRows;   // what flows between the phases of an expert layer
   Memory gathered;     // what parts of an attention row have gathered
   Memory estimates;    // of the key/value heads of a row that chooses

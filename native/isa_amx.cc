@@ -2,19 +2,16 @@
 // kernels do it, so the bits are theirs. All other kernels are those of AVX-512, which every CPU with AMX has.
 #include "vec_avx512.h"
 #include "blocks-inl.h"
+#include "folded_amx-inl.h"
 #include "tiles_amx.h"
 
 extern const Kernels kAvx512;
 
 namespace {
 
-// What a code stands for is this much less.
-template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : 0;
-
 // Fewer rows leave most of a tile empty.
 constexpr int kFewestRows = 8;
 constexpr int kMostRows = 16;  // of a tile
-
 // Tiles 0 to 3 take sums, 4 and 6 rows of activations, 5 and 7 codes [group / 4][16][4].
 struct GroupTiles : TileShapes {
   GroupTiles(int rows, int group) {
@@ -60,7 +57,7 @@ void multiply(const uint8_t* first, int panels, int columns, const ActBlock* con
   alignas(64) int8_t acts[kMostRows][kBlock] = {};
   const int tiles = (tokens + kMostRows - 1) / kMostRows, lines = kGeometry[format].bytes / 64 / tiles + 1;
   configure(GroupTiles((tokens + tiles - 1) / tiles, kGroup<format>));
-  const VB zero = _mm512_set1_epi8(kZeroCode<format>);
+  const VB zero = _mm512_set1_epi8(format == Q8_0 ? 0 : kZeroCode<format>);
   auto signedCodes = [&](VB codes) { return _mm512_sub_epi8(codes, zero); };
   overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows, Ahead& ahead) {
     for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);
@@ -135,6 +132,9 @@ Kernels table() {
   Kernels all = kAvx512;
   all.name = "amx";
   all.matmul = matmul;
+  all.quantiseRow = quantiseRow;
+  all.tileRows = tileRows;
+  all.matmulFolded = matmulFolded;
   all.peak = peak;
   return all;
 }

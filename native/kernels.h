@@ -15,6 +15,13 @@ struct alignas(64) ActBlock {
   int32_t startQ6_K[16];  // -32 * sum of 16 values
 };
 
+// Values of all blocks, then their scales, filled up to whole lines.
+static inline int64_t quantisedRowBytes(int columns) {
+  const int blocks = (columns + 255) / 256;
+  return blocks * 256 + (blocks * 4 + 63) / 64 * 64;
+}
+static inline int64_t tiledBytes(int columns) { return (columns + 255) / 256 * 16 * 260LL; }
+
 constexpr int kPageTokens = 128;
 constexpr int kMaxGroup = 16;  // query heads of one key/value head
 constexpr int kMaxHeadDim = 128;
@@ -88,6 +95,13 @@ struct Kernels {
   // several tokens fetch all, and a single one that fetches lines the beginning.
   void (*matmul)(int format, const uint8_t* first, int panels, int columns, const ActBlock* const* x, int tokens,
                  Fetch fetch, const uint8_t* ahead, float* out);
+  // Faster and less exactly, where the set has them: rows of bytes with one scale for 256, quantisedRowBytes long; up to sixteen
+  // of them as tiles take them, tiledBytes; and products with weights whose scales are folded into the codes, of
+  // ceil(tokens / 16) such.
+  void (*quantiseRow)(const float* x, int columns, uint8_t* out);
+  void (*tileRows)(const uint8_t* const* rows, int count, int columns, uint8_t* out);
+  void (*matmulFolded)(int format, const uint8_t* first, int panels, int columns, const uint8_t* tiled, int tokens,
+                       const uint8_t* ahead, float* out);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
   void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
                       int tokens, float* out, int outStride);

@@ -1,0 +1,361 @@
+// Products of many rows in the tiles of AMX with the scales of a block folded into its codes: sums of a whole block are whole
+// numbers then, and only a row's scale is left. Each code is rounded once more, to a 127th of the largest weight that the
+// row's codes of the block could stand for, and activations share a scale over a block.
+//
+// A tile of weights has a row of the panel in each of its rows, so that codes of four bits are looked up, sixteen with the
+// scale of their group at once. Step s of a block takes words 16 (s / 2) to 16 (s / 2) + 15 of nibbles, low ones where s is
+// even: the columns 128 (s / 2) + 8 i + 4 (s % 2) + (0 to 3).
+#pragma once
+#include "blocks-inl.h"
+#include "tiles_amx.h"
+
+namespace {
+
+// What a code stands for is this much less.
+template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : format == Q8_0 ? 128 : 0;
+// What codes of a group may stand for at most, as a multiple of its scale.
+template <int format> constexpr float kMostCode = format == Q5_K ? 31 : format == Q4_K ? 15 : kZeroCode<format>;
+
+constexpr int kSteps = kBlock / kVector;
+constexpr float kMostByte = 127;
+// Below this there are only zeros: the reciprocal of a scale would overflow.
+constexpr float kTiniest = 1e-30f;
+
+// Word j of row i becomes word i of row j.
+inline void transpose(__m512i (&v)[16]) {
+  __m512i t[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]), v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]), v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // v[4 l + q] has words q, q + 4, q + 8, q + 12 of rows 4 l to 4 l + 3
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; q++) {
+    const __m512i a = _mm512_shuffle_i32x4(v[q], v[q + 4], 0x44), b = _mm512_shuffle_i32x4(v[q], v[q + 4], 0xee);
+    const __m512i c = _mm512_shuffle_i32x4(v[q + 8], v[q + 12], 0x44), d = _mm512_shuffle_i32x4(v[q + 8], v[q + 12], 0xee);
+    t[q] = _mm512_shuffle_i32x4(a, c, 0x88), t[q + 4] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    t[q + 8] = _mm512_shuffle_i32x4(b, d, 0x88), t[q + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) v[i] = t[i];
+}
+
+// ---- activations
+
+void quantiseRow(const float* x, int columns, uint8_t* out) {
+  const int blocks = (columns + kBlock - 1) / kBlock;
+  float* scales = reinterpret_cast<float*>(out + blocks * kBlock);
+  for (int b = 0; b < blocks; b++) {
+    alignas(64) float values[kBlock] = {};
+    const int n = columns - b * kBlock < kBlock ? columns - b * kBlock : kBlock;
+    memcpy(values, x + b * kBlock, static_cast<size_t>(n) * 4);
+    VF most = zero();
+    for (int i = 0; i < kBlock; i += 16) most = maxOf(most, abs(load(values + i)));
+    const float largest = maxLanes(most);
+    const bool tiny = !(largest > kTiniest);
+    const VF inverse = set1(tiny ? 0.0f : kMostByte / largest);
+    int8_t* to = reinterpret_cast<int8_t*>(out) + b * kBlock;
+    for (int i = 0; i < kBlock; i += 16) storeBytes(to + i, toInt(mul(load(values + i), inverse)));
+    scales[b] = tiny ? 0.0f : largest / kMostByte;
+  }
+}
+
+// Sixteen rows as tiles take them: of each block [step][word][row][4], then its scales [row].
+constexpr int kTiledBlock = kPanelRows * (kBlock + 4);
+
+void tileRows(const uint8_t* const* x, int count, int columns, uint8_t* out) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+  const int blocks = (columns + kBlock - 1) / kBlock;
+  for (int b = 0; b < blocks; b++, out += kTiledBlock) {
+    for (int s = 0; s < kSteps; s++) {
+      __m512i rows[16];
+      for (int r = 0; r < 16; r++) {
+        const uint8_t* from = x[r] + b * kBlock + s / 2 * 128;
+        rows[r] = r < count ? _mm512_permutex2var_epi32(loadBytes(from), s % 2 ? odd : even, loadBytes(from + 64)) : zeroInt();
+      }
+      transpose(rows);
+      for (int i = 0; i < 16; i++) _mm512_store_si512(out + (s * 16 + i) * kVector, rows[i]);
+    }
+    float* scales = reinterpret_cast<float*>(out + kSteps * 16 * kVector);
+    for (int r = 0; r < 16; r++) scales[r] = r < count ? reinterpret_cast<const float*>(x[r] + blocks * kBlock)[b] : 0.0f;
+  }
+}
+
+// ---- weights
+
+// Of one panel: [step][row][64].
+struct alignas(64) Folded {
+  int8_t codes[kSteps][kPanelRows][kVector];
+  float scale[kPanelRows];
+};
+
+// What sixteen codes less eight become: times a whole number of eighths, from -127 to 127.
+struct alignas(64) CodeTable {
+  int8_t rows[255][16];
+  CodeTable() {
+    for (int k = -127; k <= 127; k++)
+      for (int code = 0; code < 16; code++) rows[k + 127][code] = static_cast<int8_t>(((code - 8) * k + 4) >> 3);
+  }
+};
+const CodeTable kCodeTable;
+
+constexpr int kFraction = 256;  // of the numbers that codes are multiplied by
+
+// Both halves of each word.
+inline VI twice(VI v) { return _mm512_or_si512(_mm512_slli_epi32(v, 16), andInt(v, 0xffff)); }
+
+// (code * factor + offset) / 256 of unsigned codes, as numbers of 16 bits that may go round: what is in the upper byte is right.
+inline VB foldedCodes(VB codes, VI factor, VI offset) {
+  const VI upper = _mm512_set1_epi16(static_cast<short>(0xff00));
+  const VI even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_andnot_si512(upper, codes), factor), offset);
+  const VI odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(codes, 8), factor), offset);
+  return _mm512_ternarylogic_epi32(upper, odd, _mm512_srli_epi16(even, 8), 0xca);  // upper ? odd : even
+}
+
+// A block of one panel on its way, half by half.
+template <int format> struct Folding {
+  static constexpr int kGroups = kBlock / kGroup<format>;
+  static constexpr bool kHasMin = format == Q4_K || format == Q5_K, kLooksUp = format == Q4_0 || format == Q4_S;
+  const uint8_t* block;
+  Folded* out;
+  VF inverse;
+
+  Folding(const uint8_t* from, Folded& to) : block(from), out(&to) {
+    VF most = zero();
+    for (int g = 0; g < kGroups; g++) {
+      const Scales s = scalesOf<format>(block, g);
+      most = maxOf(most, abs(kHasMin ? sub(mul(s.scale, set1(kMostCode<format>)), s.min) : s.scale));
+      if constexpr (kHasMin) most = maxOf(most, abs(s.min));
+    }
+    if constexpr (!kHasMin) most = mul(most, set1(kMostCode<format>));
+    const __mmask16 some = _mm512_cmp_ps_mask(most, set1(kTiniest), _CMP_GT_OQ);
+    inverse = _mm512_maskz_div_ps(some, set1(kMostByte), most);
+    store(out->scale, _mm512_maskz_mul_ps(some, most, set1(1 / kMostByte)));
+  }
+
+  // Steps 2 h and 2 h + 1.
+  void half(int h) const {
+    if constexpr (kLooksUp) lookUp(h);
+    else multiply(h);
+  }
+
+  // Tables of a half's four groups lie side by side, as their codes do.
+  void lookUp(int h) const {
+    alignas(64) int32_t places[4][kPanelRows];
+    for (int g = 0; g < 4; g++) {
+      const VI eighths = toInt(mul(scalesOf<format>(block, h * 4 + g).scale, mul(inverse, set1(8))));
+      storeInt(places[g], _mm512_slli_epi32(_mm512_add_epi32(eighths, set1Int(127)), 4));
+    }
+    asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
+    __m512i rows[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) rows[i] = loadBytes(block + (h * 16 + i) * kVector);
+    transpose(rows);
+    const __m512i nibble = _mm512_set1_epi8(15);
+#pragma GCC unroll 16
+    for (int r = 0; r < kPanelRows; r++) {
+      auto table = [&](int g) { return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodeTable.rows[0] + places[g][r])); };
+      __m512i tables = _mm512_broadcast_i32x4(table(0));
+      tables = _mm512_mask_broadcast_i32x4(tables, 0x00f0, table(1));
+      tables = _mm512_mask_broadcast_i32x4(tables, 0x0f00, table(2));
+      tables = _mm512_mask_broadcast_i32x4(tables, 0xf000, table(3));
+      _mm512_store_si512(out->codes[2 * h][r], _mm512_shuffle_epi8(tables, _mm512_and_si512(rows[r], nibble)));
+      _mm512_store_si512(out->codes[2 * h + 1][r], _mm512_shuffle_epi8(tables, _mm512_and_si512(_mm512_srli_epi16(rows[r], 4), nibble)));
+    }
+  }
+
+  void multiply(int h) const {
+    constexpr int planes = kGroup<format> / 8;  // of two words
+    __m512i even[16], odd[16];
+    const VB sign = _mm512_set1_epi8(-128);
+    for (int i = 0; i < 16; i += planes) {
+      const Scales s = scalesOf<format>(block, (h * 16 + i) / planes);
+      const VF exact = mul(inverse, set1(kFraction));
+      const VI factor = toInt(mul(s.scale, exact));
+      const VI start = kHasMin ? toInt(mul(s.min, exact)) : _mm512_mullo_epi32(factor, set1Int(kZeroCode<format>));
+      const VI factors = twice(factor), offset = twice(subInt(set1Int(kFraction / 2), start));
+      for (int j = i; j < i + planes; j++) {
+        Codes codes = codesOf<format>(block, h * 16 + j);
+        if constexpr (format == Q8_0) codes = {_mm512_xor_si512(codes.even, sign), _mm512_xor_si512(codes.odd, sign)};
+        even[j] = foldedCodes(codes.even, factors, offset);
+        odd[j] = foldedCodes(codes.odd, factors, offset);
+      }
+    }
+    transpose(even);
+    transpose(odd);
+    for (int r = 0; r < kPanelRows; r++) {
+      _mm512_store_si512(out->codes[2 * h][r], even[r]);
+      _mm512_store_si512(out->codes[2 * h + 1][r], odd[r]);
+    }
+  }
+};
+
+// ---- products
+
+struct SquareTiles : TileShapes {
+  SquareTiles() {
+    for (int i = 0; i < 8; i++) shape(i, kPanelRows, kVector / 4);
+  }
+};
+
+// Of a panel and sixteen rows of activations: [panel's row][row].
+using Sums = int32_t[kPanelRows][16];
+
+// Sums of a block over one or two panels and one or two tiles of rows: [tile * 2 + panel]. What is done meanwhile is taken in
+// small bites, for stores of tiles wait for their sums, and what is behind too many of them waits as well; and a step's
+// tiles are loaded before it, for they would wait for its stores.
+template <int panels, int tiles, class Meanwhile>
+inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2, Sums* out, Meanwhile meanwhile) {
+  touch();
+  _tile_zero(0);
+  if constexpr (panels > 1) _tile_zero(1);
+  if constexpr (tiles > 1) _tile_zero(2);
+  if constexpr (tiles > 1 && panels > 1) _tile_zero(3);
+  auto loadStep = [&](int s) {
+    _tile_loadd(4, weights[0].codes[s], kVector);
+    _tile_loadd(5, x + s * 16 * kVector, kVector);
+    if constexpr (panels > 1) _tile_loadd(6, weights[1].codes[s], kVector);
+    if constexpr (tiles > 1) _tile_loadd(7, x2 + s * 16 * kVector, kVector);
+  };
+  loadStep(0);
+#pragma GCC unroll 4
+  for (int s = 0; s < kSteps; s++) {
+    _tile_dpbssd(0, 4, 5);
+    if constexpr (panels > 1) _tile_dpbssd(1, 6, 5);
+    if constexpr (tiles > 1) _tile_dpbssd(2, 4, 7);
+    if constexpr (tiles > 1 && panels > 1) _tile_dpbssd(3, 6, 7);
+    if (s + 1 < kSteps) loadStep(s + 1);
+    touch();
+    meanwhile(s);
+    touch();
+  }
+  _tile_stored(0, out[0], kVector);
+  if constexpr (panels > 1) _tile_stored(1, out[1], kVector);
+  if constexpr (tiles > 1) _tile_stored(2, out[2], kVector);
+  if constexpr (tiles > 1 && panels > 1) _tile_stored(3, out[3], kVector);
+  touch();
+}
+
+// Of rows that a block is folded for at once.
+constexpr int kMostTiles = 32;
+
+// At most kMostTiles tiles of rows over all panels, which go in pairs. While tiles sum up a block of two panels over two tiles of
+// rows, the sums before them are scaled and the next block is folded.
+template <int format> struct FoldedProduct {
+  static constexpr int kBytes = kGeometry[format].bytes;
+  const uint8_t* const first;
+  const int panels, blocks;
+  const uint8_t* const x;  // [tile][block]
+  const int tokens;
+  float* const out;
+  const int64_t stride;  // of a panel's results
+  Ahead ahead;
+  const int tiles;
+  alignas(64) Sums sums[2][4];
+  alignas(64) float results[2][kMostTiles][kPanelRows][16];
+  Folded weights[2][2];
+  alignas(64) float waitingScales[2][kPanelRows];
+  // Sums that wait to be scaled.
+  int waitingBlock = -1, waitingPanel = 0, waitingTile = 0;
+
+  FoldedProduct(const uint8_t* matrix, int numPanels, int numBlocks, const uint8_t* tiledRows, int numTokens, float* to, int64_t panelStride, Ahead next)
+      : first(matrix), panels(numPanels), blocks(numBlocks), x(tiledRows), tokens(numTokens), out(to), stride(panelStride), ahead(next), tiles((numTokens + 15) / 16) {}
+
+  const uint8_t* tiled(int tile, int b) const { return x + (static_cast<int64_t>(tile) * blocks + b) * kTiledBlock; }
+
+  // Block b of a pair of panels; i is half i % 2 of panel i / 2.
+  void fold(Folding<format>& folding, int panel, int b, Folded* to, int i) {
+    if (panel + i / 2 >= panels) return;
+    if (i % 2 == 0) folding = {first + (static_cast<int64_t>(panel + i / 2) * blocks + b) * kBytes, to[i / 2]};
+    folding.half(i % 2);
+  }
+
+  // Scales the sums that wait: tile i / 2 of rows, panel i % 2.
+  void scale(const Sums* from, int i) {
+    const int b = waitingBlock, panel = waitingPanel + i % 2, tile = waitingTile + i / 2;
+    if (b < 0 || panel >= panels || tile >= tiles) return;
+    const VF acts = load(reinterpret_cast<const float*>(tiled(tile, b) + kSteps * 16 * kVector));
+    const float* scales = waitingScales[i % 2];
+    auto& to = results[i % 2][tile];
+    if (b == 0)
+#pragma GCC unroll 16
+      for (int r = 0; r < kPanelRows; r++) store(to[r], mul(mul(toFloat(loadInt(from[i][r])), acts), set1(scales[r])));
+    else
+#pragma GCC unroll 16
+      for (int r = 0; r < kPanelRows; r++) store(to[r], fma(mul(toFloat(loadInt(from[i][r])), acts), set1(scales[r]), load(to[r])));
+    if (b == blocks - 1) finish(to, out + panel * stride + tile * 256, tokens - tile * 16);
+  }
+
+  // [panel's row][row] to [row][panel's row]
+  static void finish(const float (&from)[kPanelRows][16], float* to, int rows) {
+    __m512i v[16];
+    for (int r = 0; r < 16; r++) v[r] = loadBytes(from[r]);
+    transpose(v);
+    for (int r = 0; r < 16 && r < rows; r++) _mm512_storeu_si512(to + r * 16, v[r]);
+  }
+
+  void run() {
+    const int bites = (tiles + 1) / 2 * kSteps, lines = 2 * kBytes / 64 / bites + 1;
+    Folding<format> folding(first, weights[0][0]);
+    for (int i = 0; i < 4; i++) fold(folding, 0, 0, weights[0], i);
+    int turn = 0, side = 0;
+    for (int panel = 0; panel < panels; panel += 2)
+      for (int b = 0; b < blocks; b++, side ^= 1) {
+        const Folded* own = weights[side];
+        const int nextBlock = b + 1 < blocks ? b + 1 : 0, nextPanel = nextBlock ? panel : panel + 2;
+        int bite = 0, folded = 0;
+        for (int tile = 0; tile < tiles; tile += 2, turn ^= 1) {
+          auto meanwhile = [&](int step) {
+            ahead.fetch(lines);
+            // The first step still waits for these sums.
+            if (step > 0) scale(sums[turn ^ 1], step - 1);
+            if (step == 3) scale(sums[turn ^ 1], 3);
+            bite++;
+            if (folded * bites < bite * 4) fold(folding, nextPanel, nextBlock, weights[side ^ 1], folded++);
+          };
+          const uint8_t *x1 = tiled(tile, b), *x2 = tiled(tile + 1, b);
+          const bool twoPanels = panel + 1 < panels;
+          if (tile + 1 < tiles) {
+            if (twoPanels) blockSums<2, 2>(own, x1, x2, sums[turn], meanwhile);
+            else blockSums<1, 2>(own, x1, x2, sums[turn], meanwhile);
+          } else {
+            if (twoPanels) blockSums<2, 1>(own, x1, x2, sums[turn], meanwhile);
+            else blockSums<1, 1>(own, x1, x2, sums[turn], meanwhile);
+          }
+          waitingBlock = b, waitingPanel = panel, waitingTile = tile;
+          for (int p = 0; p < 2; p++) store(waitingScales[p], load(own[p].scale));
+        }
+      }
+    for (int i = 0; i < 4; i++) scale(sums[turn ^ 1], i);
+  }
+};
+
+template <int format>
+void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* next, float* out) {
+  const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + 15) / 16, chunks = (tiles + kMostTiles - 1) / kMostTiles;
+  const uint8_t* const end = next + static_cast<int64_t>(panels) * blocks * kGeometry[format].bytes;
+  configure(SquareTiles());
+  for (int i = 0; i < chunks; i++) {
+    const int from = tiles * i / chunks, to = tiles * (i + 1) / chunks, rows = (to == tiles ? tokens : to * 16) - from * 16;
+    FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, out + from * 256,
+                          static_cast<int64_t>(tokens) * 16, i == 0 ? Ahead{next, end} : Ahead{end, end}).run();
+  }
+  release();
+}
+
+void matmulFolded(int format, const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* ahead, float* out) {
+  switch (format) {
+    case Q4_0: return multiplyFolded<Q4_0>(first, panels, columns, x, tokens, ahead, out);
+    case Q8_0: return multiplyFolded<Q8_0>(first, panels, columns, x, tokens, ahead, out);
+    case Q4_K: return multiplyFolded<Q4_K>(first, panels, columns, x, tokens, ahead, out);
+    case Q4_S: return multiplyFolded<Q4_S>(first, panels, columns, x, tokens, ahead, out);
+    case Q5_K: return multiplyFolded<Q5_K>(first, panels, columns, x, tokens, ahead, out);
+    default: return multiplyFolded<Q6_K>(first, panels, columns, x, tokens, ahead, out);
+  }
+}
+
+}  // namespace
