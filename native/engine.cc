@@ -290,7 +290,7 @@ struct Run {
   // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
   // those are too few, each span is a task. Rows that choose what they read are left out.
   void attendAll(const KvCache& kv, const int32_t* a, const std::vector<bool>& chooses) {
-    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads());
+    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads(), e.products);
     if (!blocks.empty()) return attendBlocks(kv, a, blocks, chooses);
     const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
     if (spans == 0)
@@ -619,7 +619,7 @@ bool Engine::reserve(const Step& step) {
       const int longest = a[4] == 1 ? longestThatChooses(step) : 0;
       const int64_t each = gatheredBytes(group, kv.headDim);
       attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kMostPages * sizeof(KvPage)));
-      attention = std::max(attention, rowBlockBytes(group, kv.headDim));
+      attention = std::max(attention, rowBlockBytes(group, kv.headDim, products));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
       if (longest > 0) {
         parts = std::max(parts, each * kv.kvHeads * (ceilDiv(longest, kSpanTokens) + 1));

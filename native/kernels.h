@@ -64,6 +64,14 @@ struct Gathered {
   float largest[kMaxGroup], total[kMaxGroup];
   float* sums;  // [2: plain, rotated][group][headDim]
 };
+
+// Query rows of many tokens, [token][head], and what they have gathered: queries as left factors, and sums [row][headDim], each
+// of plain pages and of codes; the largest score; sixteen parts of the total of weights, [row][16].
+struct PackedRows {
+  const float* q[2];
+  float* sums[2];
+  float *largest, *totals;
+};
 constexpr int kMaxTopK = 64;
 
 // The largest values of a part of a row, best first, the lower index first where they tie.
@@ -125,10 +133,11 @@ struct Kernels {
   void (*unpackPage)(const KvPage& page, int headDim, float* out);
   // One row over one more page, `count` tokens of it: the bits that `attend` gives. q is in the page's space.
   void (*attendPage)(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out);
-  // The same two with factors packed for products, of which q is a left one. Tokens from `count` on become zeros.
+  // For many rows at once, less exactly: a page as right factors, keys then values, tokens from `count` on as zeros; and the
+  // rows of tokens [first, last) over it, of which the first sees `count` of the page's tokens and each other one more.
   void (*packPage)(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out);
-  void (*attendPacked)(const GemmKernels& products, const float* q, int group, int headDim, const KvPage& page, const float* packed,
-                       int count, Gathered* out);
+  void (*attendPacked)(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
+                       bool coded, const float* packed);
   // into += from, which comes after it.
   void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
   // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.

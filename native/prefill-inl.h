@@ -213,17 +213,51 @@ inline LeftPanels leftPanels(const GemmKernels& products, const float* packed, i
   return {packed, static_cast<int64_t>(products.rows) * wordsOf(depth, products.perWord), products.rows};
 }
 
-void attendPacked(const GemmKernels& products, const float* q, int group, int headDim, const KvPage& page, const float* packed,
-                  int count, Gathered* out) {
-  constexpr int mostRows = 2 * kMaxGroup;  // filled up to whole tiles
-  alignas(64) float scores[kMaxGroup * kPageTokens], weights[mostRows * kPageTokens];
-  products.multiply(leftPanels(products, q, headDim), packed, group, kPageTokens, headDim, Write::set, scores, kPageTokens);
-  maskScores(scores, group, count);
-  weighScores(scores, group, headDim, count, out);
-  products.packLeft({scores, kPageTokens, 1}, group, kPageTokens, 1.0f, weights);
-  float* sums = out->sums + (page.tier == 0 ? 0 : group * headDim);
-  products.multiply(leftPanels(products, weights, kPageTokens), packed + packedKeys(products, headDim), group, headDim, kPageTokens,
-                    Write::add, sums, headDim);
+constexpr int kPackedRows = 32;  // whose scores and weights share the first cache
+
+// Scores of a row over a page become weights, of which there are `count`; what the row has gathered shrinks where need be.
+inline void weighRow(float* s, int count, int headDim, const PackedRows& rows, int row) {
+  VF m = set1(kMasked);
+  if (count < kPageTokens)
+    for (int t = count > 0 ? count : 0; t < kPageTokens; t++) s[t] = kMasked;
+  if (count > 0)
+    for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
+  const float before = rows.largest[row], here = maxLanes(m), next = here > before ? here : before;
+  VF total = load(rows.totals + row * 16);
+  if (next > before) {
+    float shrink[16];
+    store(shrink, roughExponential(set1(before - next)));
+    total = mul(total, set1(shrink[0]));
+    for (float* sums : rows.sums)
+      for (int i = 0; i < headDim; i += 16) store(sums + row * headDim + i, mul(load(sums + row * headDim + i), set1(shrink[0])));
+    rows.largest[row] = next;
+  }
+  const VF largest = set1(next);
+#pragma GCC unroll 8
+  for (int t = 0; t < kPageTokens; t += 16) store(s + t, roughExponential(sub(load(s + t), largest)));
+  if (count < kPageTokens)
+    for (int t = count > 0 ? count : 0; t < kPageTokens; t++) s[t] = 0;
+  for (int t = 0; t < kPageTokens; t += 16) total = add(total, load(s + t));
+  store(rows.totals + row * 16, total);
+}
+
+void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
+                  bool coded, const float* packed) {
+  alignas(64) float scores[kPackedRows * kPageTokens], weights[kPackedRows * kPageTokens];
+  const LeftPanels q = leftPanels(products, rows.q[coded], headDim);
+  const int end = last * group;
+  // From the beginning of a panel; rows that are not meant see nothing.
+  for (int row = first * group / products.rows * products.rows; row < end; row += kPackedRows) {
+    const int n = end - row < kPackedRows ? end - row : kPackedRows;
+    products.multiply({q.data + row / products.rows * q.panel, q.panel, q.step}, packed, n, kPageTokens, headDim, Write::set, scores, kPageTokens);
+    for (int i = 0; i < n; i++) {
+      const int token = (row + i) / group, seen = token < first ? 0 : count + token - first;
+      weighRow(scores + i * kPageTokens, seen < kPageTokens ? seen : kPageTokens, headDim, rows, row + i);
+    }
+    products.packLeft({scores, kPageTokens, 1}, n, kPageTokens, 1.0f, weights);
+    products.multiply(leftPanels(products, weights, kPageTokens), packed + packedKeys(products, headDim), n, headDim, kPageTokens, Write::add,
+                      rows.sums[coded] + row * headDim, headDim);
+  }
 }
 
 }  // namespace

@@ -2,15 +2,18 @@
 // products of packed factors where the engine has such.
 #include "prefill.h"
 #include <algorithm>
+#include <numeric>
 #include "spans.h"
 
 namespace {
 
-// What they gather stays in the second-level cache, and unpacking is a few per cent of what they compute.
-constexpr int kMostBlockRows = 16;
+// What they gather stays in the second-level cache, and unpacking is a few per cent of what they compute, which by products
+// of packed factors is less.
+constexpr int kMostBlockRows = 16, kMostPackedRows = 64;
 constexpr int kTasksPerThread = 4;
 // Rows of a left factor are filled up to whole register tiles, of no more than this.
 constexpr int kMostTileRows = 16;
+constexpr float kNothingGathered = -3e38f;
 
 struct Walk {
   const Engine& e;
@@ -29,43 +32,39 @@ struct Walk {
     return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + static_cast<int64_t>(block.first + r) * step.columns[t] + head * width;
   }
 
-  // Memory holds a page, unpacked or packed, then row by row: queries in plain and in rotated space, what all of the
-  // spans so far gave, and what this one gives.
+  // Memory holds a page, unpacked or packed. Behind it row by row: queries in plain and in rotated space, what all of the
+  // spans so far gave, and what this one gives. Or, packed, all of `packedRows`.
   static int64_t pageBytes(int headDim) { return 2LL * kPageTokens * headDim * 4; }
-  static int64_t partFloats(int group, int headDim) { return static_cast<int64_t>(roundUp(group, kMostTileRows)) * headDim; }
-  static int64_t rowBytes(int group, int headDim) { return 2 * partFloats(group, headDim) * 4 + 2 * gatheredBytes(group, headDim); }
+  static int64_t rowBytes(int group, int headDim) { return queryBytes(group, headDim) + 2 * gatheredBytes(group, headDim); }
+  static int64_t mostPackedRows(int group) { return roundUp(kMostPackedRows * group, kMostTileRows); }
+  static int64_t packedBytes(int group, int headDim) { return mostPackedRows(group) * (4 * headDim + 32) * 4; }
   float* page() const { return reinterpret_cast<float*>(memory); }
-  float* queries(int r, int part) const {
-    return reinterpret_cast<float*>(memory + pageBytes(headDim) + r * rowBytes(group, headDim)) + part * partFloats(group, headDim);
+  float* queries(int r) const { return reinterpret_cast<float*>(memory + pageBytes(headDim) + r * rowBytes(group, headDim)); }
+  Gathered* all(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim)); }
+  Gathered* one(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim) + gatheredBytes(group, headDim)); }
+  PackedRows packedRows() const {
+    float* first = reinterpret_cast<float*>(memory + pageBytes(headDim));
+    const int64_t part = mostPackedRows(group) * headDim;
+    float* totals = first + 4 * part;
+    return {{first, first + part}, {first + 2 * part, first + 3 * part}, totals + mostPackedRows(group) * 16, totals};
   }
-  Gathered* all(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r, 2))); }
-  Gathered* one(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r, 2)) + gatheredBytes(group, headDim)); }
 
   bool readsCodes(int r) const { return kv.pagesBehind(position + r) > 0; }
 
-  void loadQueries(int r) const {
-    alignas(64) float q[2 * kMaxGroup * kMaxHeadDim];
-    scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), q);
-    for (int part = 0; part < (readsCodes(r) ? 2 : 1); part++) {
-      const float* from = q + part * width;
-      if (e.products) e.products->packLeft({from, headDim, 1}, group, headDim, 1.0f, queries(r, part));
-      else memcpy(queries(r, part), from, static_cast<size_t>(width) * 4);
-    }
-  }
+  void loadQueries(int r) const { scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), queries(r)); }
 
   // Rows [first, last) read page p by one tier.
   void readPage(int p, int first, int last, int tier, int span) const {
     if (first >= last) return;
     const KvPage part = kv.part(step.pages[s.pagesFrom + p], a[3], head, tier);
     auto count = [&](int r) { return std::min(kPageTokens, position + r + 1 - p * kPageTokens); };
-    if (e.products) k.packPage(*e.products, part, headDim, count(last - 1), page());
-    else k.unpackPage(part, headDim, page());
-    for (int r = first; r < last; r++) {
-      const float* q = queries(r, tier == 0 ? 0 : 1);
-      Gathered* out = span == 0 ? all(r) : one(r);
-      if (e.products) k.attendPacked(*e.products, q, group, headDim, part, page(), count(r), out);
-      else k.attendPage(q, group, headDim, part, page(), count(r), out);
+    if (e.products) {
+      k.packPage(*e.products, part, headDim, count(last - 1), page());
+      return k.attendPacked(*e.products, packedRows(), first, last, count(first), group, headDim, tier != 0, page());
     }
+    k.unpackPage(part, headDim, page());
+    for (int r = first; r < last; r++)
+      k.attendPage(queries(r) + (tier == 0 ? 0 : width), group, headDim, part, page(), count(r), span == 0 ? all(r) : one(r));
   }
 
   // Rows from `first` on have the page in their context; later ones of them may be past the window that others still
@@ -79,28 +78,59 @@ struct Walk {
   }
 
   void run() const {
+    if (e.products) return runPacked();
     const int context = position + block.rows;
     for (int r = 0; r < block.rows; r++) loadQueries(r);
     for (int span = 0; span * kSpanTokens < context && !e.pool.cancelled; span++) {
       const int first = std::max(0, span * kSpanTokens - position);  // row that reads of this span
       // Nothing gathered yet: what no tokens give.
-      for (int r = first; r < block.rows; r++) k.attend(queries(r, 0), group, headDim, nullptr, 0, span == 0 ? all(r) : one(r));
+      for (int r = first; r < block.rows; r++) k.attend(queries(r), group, headDim, nullptr, 0, span == 0 ? all(r) : one(r));
       const int end = std::min((span + 1) * kSpanPages, ceilDiv(context, kPageTokens));
       for (int p = span * kSpanPages; p < end; p++) visitPage(p, span);
       for (int r = first; span > 0 && r < block.rows; r++) k.merge(all(r), one(r), group, headDim);
     }
     for (int r = 0; r < block.rows; r++) k.finish(all(r), group, headDim, readsCodes(r), tensorRow(a[0], r));
   }
+
+  // Page after page: the order of sums is the products' own in any case.
+  void runPacked() const {
+    const PackedRows rows = packedRows();
+    const int n = block.rows * group;
+    std::vector<float> q(static_cast<size_t>(2 * n * headDim));
+    for (int r = 0; r < block.rows; r++) {
+      alignas(64) float both[2 * kMaxGroup * kMaxHeadDim];
+      scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), both);
+      for (int part = 0; part < (readsCodes(r) ? 2 : 1); part++) memcpy(&q[static_cast<size_t>(part * n + r * group) * headDim], both + part * width, static_cast<size_t>(width) * 4);
+    }
+    for (int part = 0; part < 2; part++) {
+      e.products->packLeft({&q[static_cast<size_t>(part * n) * headDim], headDim, 1}, n, headDim, 1.0f, const_cast<float*>(rows.q[part]));
+      std::fill_n(rows.sums[part], n * headDim, 0.0f);
+    }
+    std::fill_n(rows.totals, n * 16, 0.0f);
+    std::fill_n(rows.largest, n, kNothingGathered);
+    for (int p = 0; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p++) visitPage(p, 0);
+
+    alignas(64) uint8_t last[sizeof(Gathered) + 64 + 2 * kMaxGroup * kMaxHeadDim * 4];
+    Gathered* gathered = placed(last);
+    for (int r = 0; r < block.rows; r++) {
+      for (int g = 0; g < group; g++) {
+        const float* parts = rows.totals + (r * group + g) * 16;
+        gathered->total[g] = std::accumulate(parts, parts + 16, 0.0f);
+      }
+      for (int part = 0; part < 2; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
+      k.finish(gathered, group, headDim, readsCodes(r), tensorRow(a[0], r));
+    }
+  }
 };
 
 }  // namespace
 
-std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads) {
+std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool packed) {
   int rows = 0, most = 0;
   for (const Sequence& s : step.sequences) rows += s.numTokens, most = std::max(most, s.numTokens);
   std::vector<RowBlock> blocks;
   if (most < kFewestBlockRows) return blocks;
-  const int each = std::clamp(rows * kvHeads / (kTasksPerThread * threads), 2 * kFewestBlockRows, kMostBlockRows);
+  const int each = std::clamp(rows * kvHeads / (kTasksPerThread * threads), 2 * kFewestBlockRows, packed ? kMostPackedRows : kMostBlockRows);
   for (const Sequence& s : step.sequences) {
     const int count = ceilDiv(s.numTokens, each);
     for (int i = 0; i < count; i++) {
@@ -111,7 +141,9 @@ std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads) {
   return blocks;
 }
 
-int64_t rowBlockBytes(int group, int headDim) { return Walk::pageBytes(headDim) + kMostBlockRows * Walk::rowBytes(group, headDim); }
+int64_t rowBlockBytes(int group, int headDim, bool packed) {
+  return Walk::pageBytes(headDim) + (packed ? Walk::packedBytes(group, headDim) : kMostBlockRows * Walk::rowBytes(group, headDim));
+}
 
 void attendBlock(const Engine& engine, const Step& step, const int32_t* a, const RowBlock& block, int head, uint8_t* memory) {
   Walk{engine, step, a, block, head, memory}.run();
