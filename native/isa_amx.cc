@@ -1,7 +1,13 @@
 // Products of many rows in the tiles of AMX: sums of whole numbers within a group, scaled and added up as the vector
 // kernels do it, so the bits are theirs. All other kernels are those of AVX-512, which every CPU with AMX has.
 #include "vec_avx512.h"
+#include "gemm_x86.h"
+namespace {
+constexpr int kBlockHeads = 8, kBlockVectors = 2;
+}
+#include "attend-inl.h"
 #include "blocks-inl.h"
+#include "codes_amx-inl.h"
 #include "folded_amx-inl.h"
 #include "tiles_amx.h"
 
@@ -91,6 +97,16 @@ void matmul(int format, const uint8_t* first, int panels, int columns, const Act
   }
 }
 
+void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
+  if (headDim != kTileChunks * 16 || pages == nullptr || pages->tier == 0) return kAvx512.attend(q, group, headDim, pages, context, out);
+  attendChunks<kTileChunks, TileCodes>(q, group, pages, context, out);
+}
+
+void attendBlocks(const float* q, int group, int headDim, const KvPage* pages, int n, Gathered* out) {
+  if (headDim != kTileChunks * 16) return kAvx512.attendBlocks(q, group, headDim, pages, n, out);
+  attendSomeBlocks<kTileChunks, TileCodes>(q, group, pages, n, out);
+}
+
 // Four tiles of sums, whose factors are two tiles of rows and two of columns.
 int64_t peak(Peak what, int64_t rounds, uint8_t seed, float* sink) {
   if (what == Peak::pairs) return kAvx512.peak(what, rounds, seed, sink);
@@ -132,6 +148,8 @@ Kernels table() {
   Kernels all = kAvx512;
   all.name = "amx";
   all.matmul = matmul;
+  all.attend = attend;
+  all.attendBlocks = attendBlocks;
   all.quantiseRow = quantiseRow;
   all.tileRows = tileRows;
   all.matmulFolded = matmulFolded;

@@ -1,6 +1,7 @@
 // Every kernel, written once over the sixteen lanes of a vec_*.h; each isa_*.cc includes it with its own.
 // No order of additions depends on the number of tokens, so a token's result never depends on its batch.
 #pragma once
+#include "attend-inl.h"
 #include "blocks-inl.h"
 #include "codes-inl.h"
 #include "exponential-inl.h"
@@ -343,112 +344,29 @@ void addWeighted(float* y, const float* const* x, const float* weight, int count
 
 // ---- attention
 
-// Sixteen tokens' halves are 4 KB: further than that a processor does not look ahead by itself, and what is fetched much
-// earlier or all at once stands in the way of the loads.
-constexpr int kBlockTokens = kPageTokens / kPageBlocks;
-
-inline void fetchHalves(const uint16_t* from, int count) {
-  for (int i = 0; i < count; i += 32) prefetchFar(from + i);
-}
-
-// out += probabilities of one page times its values, for `heads` heads: a block of tokens, then a few columns at a time.
-template <int heads>
-inline void headValues(const float* p, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
-  constexpr int vectors = kBlockVectors, n = heads * vectors;
-  for (int first = 0; first < count; first += kBlockTokens) {
-    const int end = first + kBlockTokens < count ? first + kBlockTokens : count;
-    const uint16_t* next = first + kBlockTokens < kPageTokens ? values + (first + kBlockTokens) * headDim : after;
-    for (int d = 0; d < headDim; d += 16 * vectors) {
-      fetchHalves(next + d * kBlockTokens, 16 * vectors * kBlockTokens);
-      VF sum[n];
-      auto at = [&](int j) { return out + j / vectors * headDim + d + j % vectors * 16; };
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) sum[j] = load(at(j));
-      for (int t = first; t < end; t++) {
-        VF value[vectors];
-        for (int v = 0; v < vectors; v++) value[v] = loadHalf(values + t * headDim + d + v * 16);
-#pragma GCC unroll 16
-        for (int j = 0; j < n; j++) sum[j] = fma(set1(p[j / vectors * kPageTokens + t]), value[j % vectors], sum[j]);
-      }
-#pragma GCC unroll 16
-      for (int j = 0; j < n; j++) store(at(j), sum[j]);
-    }
-  }
-}
-
-inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
-  int g = 0;
-  for (; g + kBlockHeads <= group; g += kBlockHeads) headValues<kBlockHeads>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
-  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
-}
-
-inline void startGathering(int group, int headDim, Gathered* out) {
-  for (int g = 0; g < group; g++) out->largest[g] = kMasked, out->total[g] = 0;
-  memset(out->sums, 0, static_cast<size_t>(2) * group * headDim * 4);
-}
-
-// Online softmax, page by page in order, so that the result does not depend on chunking.
-template <int chunks> void attendChunks(const float* q, int group, const KvPage* pages, int context, Gathered* out) {
-  constexpr int headDim = chunks * 16;
-  alignas(64) float scores[kMaxGroup * kPageTokens];
-  const int width = group * headDim;
-  float* sums[2] = {out->sums, out->sums + width};  // plain, rotated
+// How vectors read pages of codes.
+template <int chunks> struct VectorCodes {
   WholeQuery wholes[kMaxGroup];
-  bool known = false;
-  startGathering(group, headDim, out);
-  for (int start = 0; start < context; start += kPageTokens, pages++) {
-    const int count = context - start < kPageTokens ? context - start : kPageTokens;
-    const KvPage& next = pages[start + kPageTokens < context ? 1 : 0];
-    if (pages->tier != 0 && !known) wholeQueries<chunks>(q + width, group, wholes), known = true;
-    if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, pages->values, scores);
-    else codedPageScores<chunks>(q + width, wholes, group, *pages, next, scores);
-    weighScores(scores, group, headDim, count, out);
-    if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, next.tier == 0 ? next.keys : pages->keys, sums[0]);
-    else codedPageValues<chunks>(scores, group, *pages, sums[1]);
-  }
-}
 
-// The same of some blocks of pages of codes, moved together into full pages.
-template <int chunks> void attendSomeBlocks(const float* q, int group, const KvPage* pages, int n, Gathered* out) {
-  constexpr int headDim = chunks * 16;
-  alignas(64) float scores[kMaxGroup * kPageTokens];
-  const int width = group * headDim;
-  WholeQuery wholes[kMaxGroup];
-  BlockPage<headDim> together;
-  startGathering(group, headDim, out);
-  wholeQueries<chunks>(q + width, group, wholes);
-  auto flush = [&] {
-    const int count = together.tokens();
-    const KvPage& page = together.take();
-    codedPageScores<chunks>(q + width, wholes, group, page, page, scores);
-    maskScores(scores, group, count);
-    weighScores(scores, group, headDim, count, out);
-    codedPageValues<chunks>(scores, group, page, out->sums + width);
-  };
-  for (int p = 0; p < n; p++) {
-    if (p + kPageBlocks < n) prefetchBlocks<headDim>(pages[p + kPageBlocks]);
-    for (int b = 0; b < kPageBlocks; b++) {
-      if (!(pages[p].blocks >> b & 1)) continue;
-      if (!together.takes(pages[p])) flush();
-      together.add(pages[p], b);
-    }
-  }
-  flush();
-}
+  explicit VectorCodes(int) {}
+  void prepare(const float* q, int group) { wholeQueries<chunks>(q, group, wholes); }
+  void scores(const float* q, int group, const KvPage& page, const KvPage& next, float* to) const { codedPageScores<chunks>(q, wholes, group, page, next, to); }
+  void values(const float* p, int group, const KvPage& page, float* to) const { codedPageValues<chunks>(p, group, page, to); }
+};
 
 void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
   switch (headDim) {
-    case 32: return attendChunks<2>(q, group, pages, context, out);
-    case 64: return attendChunks<4>(q, group, pages, context, out);
-    default: return attendChunks<8>(q, group, pages, context, out);
+    case 32: return attendChunks<2, VectorCodes<2>>(q, group, pages, context, out);
+    case 64: return attendChunks<4, VectorCodes<4>>(q, group, pages, context, out);
+    default: return attendChunks<8, VectorCodes<8>>(q, group, pages, context, out);
   }
 }
 
 void attendBlocks(const float* q, int group, int headDim, const KvPage* pages, int n, Gathered* out) {
   switch (headDim) {
-    case 32: return attendSomeBlocks<2>(q, group, pages, n, out);
-    case 64: return attendSomeBlocks<4>(q, group, pages, n, out);
-    default: return attendSomeBlocks<8>(q, group, pages, n, out);
+    case 32: return attendSomeBlocks<2, VectorCodes<2>>(q, group, pages, n, out);
+    case 64: return attendSomeBlocks<4, VectorCodes<4>>(q, group, pages, n, out);
+    default: return attendSomeBlocks<8, VectorCodes<8>>(q, group, pages, n, out);
   }
 }
 

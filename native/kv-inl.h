@@ -140,7 +140,7 @@ inline PartPlace valuePlace(uint8_t* const* pieces, int headDim) {
   return at;
 }
 
-void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int tier, uint8_t* const* pieces) {
+inline void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int tier, uint8_t* const* pieces) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
   keyRows(keys, headDim, rows);
   encodePart<4, 1>(rows, headDim, kTierBits[tier].key, keyPlace(pieces, headDim));

@@ -66,7 +66,7 @@ template <int chunks> void unpackPageChunks(const KvPage& page, float* out) {
   valuePanels(page.values, chunks * 16, values);
 }
 
-void unpackPage(const KvPage& page, int headDim, float* out) {
+inline void unpackPage(const KvPage& page, int headDim, float* out) {
   switch (headDim) {
     case 32: return unpackPageChunks<2>(page, out);
     case 64: return unpackPageChunks<4>(page, out);
@@ -172,7 +172,7 @@ template <int chunks> void attendPageChunks(const float* q, int group, const KvP
   }
 }
 
-void attendPage(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out) {
+inline void attendPage(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out) {
   switch (headDim) {
     case 32: return attendPageChunks<2>(q, group, page, unpacked, count, out);
     case 64: return attendPageChunks<4>(q, group, page, unpacked, count, out);
@@ -186,7 +186,7 @@ inline int64_t packedKeys(const GemmKernels& products, int headDim) {
   return static_cast<int64_t>(roundUp(kPageTokens, products.columns)) * wordsOf(headDim, products.perWord);
 }
 
-void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
+inline void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
   const TierBits bits = kTierBits[page.tier];
   auto coded = [&](const PartPlace& part, int width, int steps) {
@@ -241,17 +241,17 @@ inline void weighRow(float* s, int count, int headDim, const PackedRows& rows, i
   store(rows.totals + row * 16, total);
 }
 
-void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
+inline void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
                   bool coded, const float* packed) {
   alignas(64) float scores[kPackedRows * kPageTokens], weights[kPackedRows * kPageTokens];
   const LeftPanels q = leftPanels(products, rows.q[coded], headDim);
-  const int end = last * group;
-  // From the beginning of a panel; rows that are not meant see nothing.
+  // Whole panels, for a row's sums must not tell whether it is in one; rows that are not meant see nothing.
+  const int end = roundUp(last * group, products.rows);
   for (int row = first * group / products.rows * products.rows; row < end; row += kPackedRows) {
     const int n = end - row < kPackedRows ? end - row : kPackedRows;
     products.multiply({q.data + row / products.rows * q.panel, q.panel, q.step}, packed, n, kPageTokens, headDim, Write::set, scores, kPageTokens);
     for (int i = 0; i < n; i++) {
-      const int token = (row + i) / group, seen = token < first ? 0 : count + token - first;
+      const int token = (row + i) / group, seen = token < first || token >= last ? 0 : count + token - first;
       weighRow(scores + i * kPageTokens, seen < kPageTokens ? seen : kPageTokens, headDim, rows, row + i);
     }
     products.packLeft({scores, kPageTokens, 1}, n, kPageTokens, 1.0f, weights);

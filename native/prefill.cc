@@ -95,7 +95,7 @@ struct Walk {
   // Page after page: the order of sums is the products' own in any case.
   void runPacked() const {
     const PackedRows rows = packedRows();
-    const int n = block.rows * group;
+    const int n = block.rows * group, whole = roundUp(n, kMostTileRows);
     std::vector<float> q(static_cast<size_t>(2 * n * headDim));
     for (int r = 0; r < block.rows; r++) {
       alignas(64) float both[2 * kMaxGroup * kMaxHeadDim];
@@ -104,10 +104,10 @@ struct Walk {
     }
     for (int part = 0; part < 2; part++) {
       e.products->packLeft({&q[static_cast<size_t>(part * n) * headDim], headDim, 1}, n, headDim, 1.0f, const_cast<float*>(rows.q[part]));
-      std::fill_n(rows.sums[part], n * headDim, 0.0f);
+      std::fill_n(rows.sums[part], whole * headDim, 0.0f);
     }
-    std::fill_n(rows.totals, n * 16, 0.0f);
-    std::fill_n(rows.largest, n, kNothingGathered);
+    std::fill_n(rows.totals, whole * 16, 0.0f);
+    std::fill_n(rows.largest, whole, kNothingGathered);
     for (int p = 0; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p++) visitPage(p, 0);
 
     alignas(64) uint8_t last[sizeof(Gathered) + 64 + 2 * kMaxGroup * kMaxHeadDim * 4];
