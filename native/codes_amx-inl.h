@@ -158,14 +158,18 @@ class TileCodes {
     const PartPlace keys = keyPlace(page.pieces, kTileChunks * 16);
     alignas(64) int32_t codes[2][kDepthTiles * 256];
     SplitSums sums[2];
-    // A block's sums are taken while the tiles are at the next one.
+    auto unpackBlock = [&](int b) {
+      for (int i = 0; i < each; i += 64) prefetchFar(next + b * each + i);
+      keyTile<bits>(keys.planes, b * 16, codes[b % 2]);
+    };
     auto take = [&](int b) {
       for (int g = 0; g < group; g++) store(to + g * kPageTokens + b * 16, aroundMiddle<bits>(sums[b % 2].of(g), wholes_[g]));
     };
     queries_.load();
+    unpackBlock(0);
+    // A tile waits for what was just stored, and its sums wait for it: meanwhile the next block is unpacked.
     for (int b = 0; b < kPageBlocks; b++) {
-      for (int i = 0; i < each; i += 64) prefetchFar(next + b * each + i);
-      keyTile<bits>(keys.planes, b * 16, codes[b % 2]);
+      if (b + 1 < kPageBlocks) unpackBlock(b + 1);
       splitProducts(codes[b % 2], sums[b % 2]);
       if (b > 0) take(b - 1);
     }
@@ -174,24 +178,26 @@ class TileCodes {
   }
 
   template <int bits> void valuesOf(const float* p, int group, const KvPage& page, float* to) const {
-    constexpr int tiles = 4;
+    constexpr int strips = 2, tiles = 4;
     const PartPlace values = valuePlace(page.pieces, kTileChunks * 16);
-    alignas(64) int32_t codes[tiles][kDepthTiles * 256];
+    alignas(64) int32_t codes[strips][tiles][kDepthTiles * 256];
     SplitSums sums[tiles];
     WholeWeights weights[kMaxGroup];
+    SplitNumbers split[strips];
+    valueTiles<bits>(values.planes, 0, codes[0][0]);
     wholeWeights<kTileChunks>(p, group, values, page.means, bits, weights, to);
-    for (int strip = 0; strip < 2; strip++) {
-      SplitNumbers split;
-      for (int g = 0; g < group; g++) splitTokens(weights[g].tokens[strip], g, split);
-      valueTiles<bits>(values.planes, strip, codes[0]);
-      split.load();
-      for (int j = 0; j < tiles; j++) splitProducts(codes[j], sums[j]);
+    for (int i = 0; i < strips; i++)
+      for (int g = 0; g < group; g++) splitTokens(weights[g].tokens[i], g, split[i]);
+    valueTiles<bits>(values.planes, 1, codes[1][0]);
+    for (int i = 0; i < strips; i++) {
+      split[i].load();
+      for (int j = 0; j < tiles; j++) splitProducts(codes[i][j], sums[j]);
       for (int g = 0; g < group; g++) {
         VF v[tiles];
-        for (int j = 0; j < tiles; j++) v[j] = aroundMiddle<bits>(sums[j].of(g), weights[g].wholes[strip]);
+        for (int j = 0; j < tiles; j++) v[j] = aroundMiddle<bits>(sums[j].of(g), weights[g].wholes[i]);
         channelsInOrder(v);
         for (int l = 0; l < tiles; l++) {
-          float* at = to + g * kTileChunks * 16 + strip * 64 + l * 16;
+          float* at = to + g * kTileChunks * 16 + i * 64 + l * 16;
           store(at, add(load(at), v[l]));
         }
       }

@@ -49,6 +49,7 @@ struct Run {
   const Kernels& k;
   Pool& pool;
   int quantised = -1;  // the tensor whose rows `activations` holds: consumers of one input share them
+  bool asRows = false;  // in the form that is folded
   int tablesOf = -1;   // the rope whose tables `cos` and `sin` hold
   std::vector<float> cos, sin;
   Fetch fetch = e.fetchTrial.best;
@@ -64,15 +65,18 @@ struct Run {
     return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kBlock);
   }
 
-  // Whether products of a tensor's rows are the faster, less exact ones.
-  bool folds(int x) const { return e.products && k.matmulFolded && readsPrompt && step.rows[x] >= kFewestFolded; }
+  // Whether products of a tensor's rows are the faster, less exact ones. Codes of 8 bits would lose what they are for.
+  bool folds(int x, const Weight& w) const {
+    return e.products && k.matmulFolded && readsPrompt && step.rows[x] >= kFewestFolded && kGeometry[w.format].panels && w.format != Q8_0;
+  }
 
-  void quantise(int x) {
-    if (quantised == x) return;
+  void quantise(int x, bool folded) {
+    if (quantised == x && asRows == folded) return;
     pool.run(step.rows[x], 4, [&](int first, int last, int) {
-      for (int r = first; r < last; r++) quantiseRow(row(x, r), step.columns[x], folds(x), r, e.activations.data());
+      for (int r = first; r < last; r++) quantiseRow(row(x, r), step.columns[x], folded, r, e.activations.data());
     });
     quantised = x;
+    asRows = folded;
   }
 
   // Row r of those that begin at `to`.
@@ -94,10 +98,9 @@ struct Run {
   const uint8_t* quantisedRow(int64_t r, int columns) const { return e.activations.data() + r * quantisedRowBytes(columns); }
 
   // The rows of a tensor, quantised if the weights are packed; until the next call.
-  Rows rowsOf(int x, bool packed) {
+  Rows rowsOf(int x, bool packed, bool folded) {
     const int columns = step.columns[x], count = step.rows[x];
-    const bool folded = packed && folds(x);
-    if (packed) quantise(x);
+    if (packed) quantise(x, folded);
     acts.clear();
     floats.clear();
     for (int r = 0; r < count; r++) {
@@ -157,13 +160,14 @@ struct Run {
     const int x = a[0], count = a[2];
     const bool adds = a[1] == 1;
     int from[5] = {0};
-    bool packed = false;
+    bool packed = false, folded = true;
     for (int i = 0; i < count; i++) {
       const Weight& w = e.weights[a[4 + 2 * i]];
       from[i + 1] = from[i] + ceilDiv(w.rows, kPanelRows);
       packed |= kGeometry[w.format].panels;
+      folded &= !kGeometry[w.format].panels || folds(x, w);
     }
-    const Rows in = rowsOf(x, packed);
+    const Rows in = rowsOf(x, packed, packed && folded);
     pool.run(from[count], kMaxPanels, [&](int first, int last, int thread) {
       for (int i = 0; i < count; i++) {
         const int p1 = std::min(last, from[i + 1]) - from[i];
@@ -380,7 +384,7 @@ struct Run {
   void route(const int32_t* a) {
     const Weight& w = e.weights[a[2]];
     const int rows = step.rows[a[1]], topK = a[3];
-    const Rows in = rowsOf(a[1], kGeometry[w.format].panels);
+    const Rows in = rowsOf(a[1], kGeometry[w.format].panels, folds(a[1], w));
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
       for (int p = first; p < last; p++) {
@@ -477,8 +481,8 @@ struct Run {
   void addExperts(const int32_t* a) {
     const int y = a[0], x = a[1], routing = a[2], topK = a[3], rows = step.rows[x];
     const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
-    const bool folded = folds(x), longRuns = rows < kManyRows || folded;
-    if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x);
+    const bool folded = folds(x, gate) && folds(x, up) && folds(x, down), longRuns = rows < kManyRows || folded;
+    if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x, folded);
     const Pairs pairs = pairUp(x, routing, topK, gate.experts);
     for (int i : pairs.busy) gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
     const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kBlock);

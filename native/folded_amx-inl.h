@@ -12,7 +12,7 @@
 namespace {
 
 // What a code stands for is this much less.
-template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : format == Q8_0 ? 128 : 0;
+template <int format> constexpr int kZeroCode = format == Q4_0 || format == Q4_S ? 8 : format == Q6_K ? 32 : 0;
 // What codes of a group may stand for at most, as a multiple of its scale.
 template <int format> constexpr float kMostCode = format == Q5_K ? 31 : format == Q4_K ? 15 : kZeroCode<format>;
 
@@ -93,12 +93,13 @@ struct alignas(64) Folded {
   float scale[kPanelRows];
 };
 
-// What sixteen codes less eight become: times a whole number of eighths, from -127 to 127.
+// What sixteen codes less eight become: times a whole number of sixteenths, of which eight are a byte at most.
 struct alignas(64) CodeTable {
-  int8_t rows[255][16];
+  static constexpr int kParts = 16, kMost = 127 * kParts / 8;
+  int8_t rows[2 * kMost + 1][16];
   CodeTable() {
-    for (int k = -127; k <= 127; k++)
-      for (int code = 0; code < 16; code++) rows[k + 127][code] = static_cast<int8_t>(((code - 8) * k + 4) >> 3);
+    for (int k = -kMost; k <= kMost; k++)
+      for (int code = 0; code < 16; code++) rows[k + kMost][code] = static_cast<int8_t>(((code - 8) * k + kParts / 2) >> 4);
   }
 };
 const CodeTable kCodeTable;
@@ -147,8 +148,8 @@ template <int format> struct Folding {
   void lookUp(int h) const {
     alignas(64) int32_t places[4][kPanelRows];
     for (int g = 0; g < 4; g++) {
-      const VI eighths = toInt(mul(scalesOf<format>(block, h * 4 + g).scale, mul(inverse, set1(8))));
-      storeInt(places[g], _mm512_slli_epi32(_mm512_add_epi32(eighths, set1Int(127)), 4));
+      const VI parts = toInt(mul(scalesOf<format>(block, h * 4 + g).scale, mul(inverse, set1(CodeTable::kParts))));
+      storeInt(places[g], upBy<4>(addInt(parts, set1Int(CodeTable::kMost))));
     }
     asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
     __m512i rows[16];
@@ -171,7 +172,6 @@ template <int format> struct Folding {
   void multiply(int h) const {
     constexpr int planes = kGroup<format> / 8;  // of two words
     __m512i even[16], odd[16];
-    const VB sign = _mm512_set1_epi8(-128);
     for (int i = 0; i < 16; i += planes) {
       const Scales s = scalesOf<format>(block, (h * 16 + i) / planes);
       const VF exact = mul(inverse, set1(kFraction));
@@ -179,8 +179,7 @@ template <int format> struct Folding {
       const VI start = kHasMin ? toInt(mul(s.min, exact)) : _mm512_mullo_epi32(factor, set1Int(kZeroCode<format>));
       const VI factors = twice(factor), offset = twice(subInt(set1Int(kFraction / 2), start));
       for (int j = i; j < i + planes; j++) {
-        Codes codes = codesOf<format>(block, h * 16 + j);
-        if constexpr (format == Q8_0) codes = {_mm512_xor_si512(codes.even, sign), _mm512_xor_si512(codes.odd, sign)};
+        const Codes codes = codesOf<format>(block, h * 16 + j);
         even[j] = foldedCodes(codes.even, factors, offset);
         odd[j] = foldedCodes(codes.odd, factors, offset);
       }
@@ -350,7 +349,6 @@ void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t
 void matmulFolded(int format, const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* ahead, float* out) {
   switch (format) {
     case Q4_0: return multiplyFolded<Q4_0>(first, panels, columns, x, tokens, ahead, out);
-    case Q8_0: return multiplyFolded<Q8_0>(first, panels, columns, x, tokens, ahead, out);
     case Q4_K: return multiplyFolded<Q4_K>(first, panels, columns, x, tokens, ahead, out);
     case Q4_S: return multiplyFolded<Q4_S>(first, panels, columns, x, tokens, ahead, out);
     case Q5_K: return multiplyFolded<Q5_K>(first, panels, columns, x, tokens, ahead, out);

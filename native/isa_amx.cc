@@ -63,7 +63,7 @@ void multiply(const uint8_t* first, int panels, int columns, const ActBlock* con
   alignas(64) int8_t acts[kMostRows][kBlock] = {};
   const int tiles = (tokens + kMostRows - 1) / kMostRows, lines = kGeometry[format].bytes / 64 / tiles + 1;
   configure(GroupTiles((tokens + tiles - 1) / tiles, kGroup<format>));
-  const VB zero = _mm512_set1_epi8(format == Q8_0 ? 0 : kZeroCode<format>);
+  const VB zero = _mm512_set1_epi8(kZeroCode<format>);
   auto signedCodes = [&](VB codes) { return _mm512_sub_epi8(codes, zero); };
   overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows, Ahead& ahead) {
     for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);

@@ -105,7 +105,7 @@ struct Kernels {
                  Fetch fetch, const uint8_t* ahead, float* out);
   // Faster and less exactly, where the set has them: rows of bytes with one scale for 256, quantisedRowBytes long; up to sixteen
   // of them as tiles take them, tiledBytes; and products with weights whose scales are folded into the codes, of
-  // ceil(tokens / 16) such.
+  // ceil(tokens / 16) such; not of Q8_0.
   void (*quantiseRow)(const float* x, int columns, uint8_t* out);
   void (*tileRows)(const uint8_t* const* rows, int count, int columns, uint8_t* out);
   void (*matmulFolded)(int format, const uint8_t* first, int panels, int columns, const uint8_t* tiled, int tokens,

@@ -70,12 +70,12 @@ template <class Fn> inline void softProducts(int sum, int left, int right, Fn fn
       for (int n = 0; n < s.rowBytes / 4; n++) fn(m, k, n);
 }
 
-inline void softBytes(int sum, int left, int right) {
+template <class Left, class Right> inline void softBytes(int sum, int left, int right) {
   auto& data = softTiles.data;
   softProducts(sum, left, right, [&](int m, int k, int n) {
     int32_t total;
     memcpy(&total, data[sum][m] + 4 * n, 4);
-    for (int i = 0; i < 4; i++) total += static_cast<int8_t>(data[left][m][4 * k + i]) * static_cast<int8_t>(data[right][k][4 * n + i]);
+    for (int i = 0; i < 4; i++) total += static_cast<Left>(data[left][m][4 * k + i]) * static_cast<Right>(data[right][k][4 * n + i]);
     memcpy(data[sum][m] + 4 * n, &total, 4);
   });
 }
@@ -115,11 +115,15 @@ inline void softBfloats(int sum, int left, int right) {
 #undef _tile_loadd
 #undef _tile_stored
 #undef _tile_dpbssd
+#undef _tile_dpbsud
+#undef _tile_dpbuud
 #undef _tile_dpbf16ps
 #define _tile_loadconfig softConfigure
 #define _tile_release softRelease
 #define _tile_zero softZero
 #define _tile_loadd softLoad
 #define _tile_stored softStore
-#define _tile_dpbssd softBytes
+#define _tile_dpbssd (softBytes<int8_t, int8_t>)
+#define _tile_dpbsud (softBytes<int8_t, uint8_t>)
+#define _tile_dpbuud (softBytes<uint8_t, uint8_t>)
 #define _tile_dpbf16ps softBfloats
