@@ -30,6 +30,7 @@ const { values, positionals } = parseArgs({
     /** Tokens that the context holds before. */
     depth: { type: "string", default: "0" },
     threads: { type: "string", default: String(availableParallelism()) },
+    "prefill-mode": { type: "string", default: "exact" },
     machine: { type: "string", default: machineName() },
     between: { type: "string", default: "true" },
   },
@@ -63,6 +64,7 @@ async function ours(): Promise<OurTurn> {
   const { prefill, decode, depth, threads } = values
   const result = await bench(
     ...[packed, "--prefill", prefill, "--decode", decode, "--depth", depth, "--threads", threads],
+    ...["--prefill-mode", values["prefill-mode"]],
   )
   return {
     prefill: result.prefill[0].tokensPerSecond,
@@ -138,7 +140,7 @@ for (const [i, { name }] of peers.entries()) {
   const peer = theirs[i]
   const row = {
     date: today(),
-    isa: mine[0].isa,
+    isa: values["prefill-mode"] === "exact" ? mine[0].isa : `${mine[0].isa} ${values["prefill-mode"]}`,
     threads: values.threads,
     rounds: values.rounds,
     weight_bytes_per_token: mine[0].weightBytes,

@@ -2,7 +2,7 @@
 // and walks each request down (render, encode, schedule, forward) and up again (sample, decode, parse).
 
 import type { Backend, PrefillMode, Promote } from "./backend/backend.ts"
-import { pageTokens } from "./backend/backend.ts"
+import { chunkTokens, pageTokens } from "./backend/backend.ts"
 import { CallLimit } from "./call-limit.ts"
 import type { ChatFormat } from "./chat/format.ts"
 import { readFormat } from "./chat/format.ts"
@@ -73,9 +73,6 @@ type OwnedConstraintOptions = ConstraintOptions & { constraint: OwnedConstraint 
 const compressedNotice =
   "keys and values of such a context do not fit in 16 bits: older ones are kept in fewer; --kv f16 refuses instead"
 
-/** Rows of one step: enough to read each expert once for many tokens. */
-const chunkTokens = 512
-
 /** Opens a packed file, folder, GGUF file or hub id; what is not packed yet is packed first. */
 export async function load(model: string, options: LoadOptions = {}): Promise<Llm> {
   const packed = await prepare(model, options)
@@ -88,7 +85,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Ll
       weightBytes: [...packed.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0),
       kv: backend.name === "reference" && (asked === "auto" || asked === "f16") ? "f32" : asked,
       kvBudgetBytes: options.kvBudget,
-      chunkTokens,
+      chunkTokens: chunkTokens[options.prefillMode ?? "exact"],
       availableBytes: availableMemory(),
     } as const
     // Refused, if it must be, before any weight is mapped.
@@ -101,6 +98,7 @@ export async function load(model: string, options: LoadOptions = {}): Promise<Ll
       Qwen3Moe.load(backend, packed, kv ? "balanced" : "as stored"),
       context,
       kv,
+      request.chunkTokens,
     )
   } catch (error) {
     backend.free()
@@ -121,7 +119,14 @@ export class Llm implements ChatModel {
   #format: ChatFormat | undefined
 
   /** Use `load`. */
-  constructor(packed: PackedModel, tokenizer: Tokenizer, model: Qwen3Moe, context: number, kv?: KvPolicy) {
+  constructor(
+    packed: PackedModel,
+    tokenizer: Tokenizer,
+    model: Qwen3Moe,
+    context: number,
+    kv?: KvPolicy,
+    rows = chunkTokens.exact,
+  ) {
     checkRows(tokenizer, model.config.vocab)
     this.packed = packed
     this.tokenizer = tokenizer
@@ -133,7 +138,7 @@ export class Llm implements ChatModel {
     this.#constrainer = new Constrainer({ tokenizer, tags: this.#tags, stopIds })
     const kvPages = Math.ceil(this.context / pageTokens)
     const fingerprint = fingerprintOf(packed, model.norms)
-    const limits = { maxContext: this.context, kvPages, chunkTokens, kv, fingerprint }
+    const limits = { maxContext: this.context, kvPages, chunkTokens: rows, kv, fingerprint }
     this.engine = new Engine(model, { ...limits, tokenizerSize: tokenizer.size })
   }
 

@@ -90,15 +90,17 @@ describe.runIf(existsSync(data)).each(["q8_0", "q4_0", "q4_k_m"])("the %s parity
     test.each([
       ["exact", 1.1],
       ["fast", 2],
-    ] as const)("logits are, %s, at most %d times as far from the exact answer as llama.cpp's", async (prefillMode, times) => {
-      const llama = distance(rounded.logits, exact.logits)
-      for (const steps of [[24], [1, 10, 11, 24]]) {
-        const model = load(loadCpuBackend({ isa, threads: 2, prefillMode }), packed)
-        const got = await logitsOf(model, exact.tokens, steps)
-        if (process.env.SHOW) console.log(isa, prefillMode, steps, distance(got, exact.logits) / llama)
-        expect(distance(got, exact.logits) / llama).toBeLessThanOrEqual(times)
-      }
-    })
+    ] as const)(
+      "logits are, %s, at most %d times as far from the exact answer as llama.cpp's",
+      async (prefillMode, times) => {
+        const llama = distance(rounded.logits, exact.logits)
+        for (const steps of [[24], [1, 10, 11, 24]]) {
+          const model = load(loadCpuBackend({ isa, threads: 2, prefillMode }), packed)
+          const got = await logitsOf(model, exact.tokens, steps)
+          expect(distance(got, exact.logits) / llama).toBeLessThanOrEqual(times)
+        }
+      },
+    )
 
     test("greedy decoding agrees wherever the answer is clear", async () => {
       const clear = 2 * largestDifference(rounded.logits, exact.logits)

@@ -106,10 +106,13 @@ export function kvPageBytes(tier: KvTier, headDim: number): number {
 }
 
 /**
- * How attention reads many rows of a prompt: with the bits that each row would have alone, or by blocked products whose
- * rounding the processor chooses, as it is fastest. Only the cpu backend has the second.
+ * How many rows of a prompt are read: with the bits that each row would have alone, or by products whose rounding the
+ * processor chooses, as it is fastest. Only the cpu backend has the second.
  */
 export type PrefillMode = "exact" | "fast"
+
+/** Most rows of one step: enough to read each expert once for many tokens, and where products are fast for more of them. */
+export const chunkTokens: Readonly<Record<PrefillMode, number>> = { exact: 512, fast: 2048 }
 
 /** Whether a mapped file of 1 GiB and more is moved to huge pages in the background, where it is not on such already. */
 export type Promote = "auto" | "off"

@@ -4,6 +4,7 @@
 import { setTimeout } from "node:timers/promises"
 import type { Command } from "commander"
 import type { Backend } from "../backend/backend.ts"
+import { chunkTokens } from "../backend/backend.ts"
 import { CpuBackend } from "../backend/cpu/cpu.ts"
 import type { Promotion } from "../backend/cpu/weights.ts"
 import { openBackend } from "../llm.ts"
@@ -34,7 +35,7 @@ interface BenchOptions extends ModelOptions, PrefillOptions, PromoteOptions {
   prefill?: number[]
   decode: number
   depth?: number[]
-  chunk: number
+  chunk?: number
   rounds: number
   profile?: boolean
   json?: boolean
@@ -61,7 +62,11 @@ export function define(command: Command): void {
       "tokens that the context holds already (default: 0,4096)",
       wholeNumbers(0, mostTokens),
     )
-    .option("--chunk <tokens>", "most tokens of one batch", wholeNumber(1, 8192), 512)
+    .option(
+      "--chunk <tokens>",
+      `most tokens of one batch (default: ${chunkTokens.exact}; ${chunkTokens.fast} in fast mode)`,
+      wholeNumber(1, 8192),
+    )
     .option("--rounds <number>", "measure each so often and take the median", wholeNumber(1, 100), 1)
     .option("--profile", "show the seconds spent in each op")
     .action(bench)
@@ -78,7 +83,7 @@ function bench(path: string, options: BenchOptions): Promise<void> {
 async function runBench(path: string, options: BenchOptions, signal: AbortSignal): Promise<BenchResult> {
   const packed = await openPrepared(path, options, signal)
   const config = parseConfig(packed.config)
-  const { chunk: chunkTokens, rounds } = options
+  const { chunk = chunkTokens[options.prefillMode], rounds } = options
   const lengths = lengthsOf(options, config)
   checkLengths(config, lengths)
   checkMemory(packed, Math.min(longestContext(lengths), config.maxPositions), options)
@@ -96,7 +101,7 @@ async function runBench(path: string, options: BenchOptions, signal: AbortSignal
       promotion = backend instanceof CpuBackend ? await promotionOf(backend, signal) : undefined
       return promotion?.state === "done"
     }
-    const asked = { ...lengths, chunkTokens, rounds, signal, timings, onStep: note, changed }
+    const asked = { ...lengths, chunkTokens: chunk, rounds, signal, timings, onStep: note, changed }
     const { decodeAgain, ...speeds } = await measure(model, bytesPerToken, asked)
     return {
       isa: backend.device,

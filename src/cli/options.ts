@@ -97,10 +97,7 @@ export interface PrefillOptions {
 
 export function addPrefillOption(command: Command): Command {
   return command.addOption(
-    new Option(
-      "--prefill-mode <mode>",
-      "attention over prompts: the same bits however they are cut, or faster",
-    )
+    new Option("--prefill-mode <mode>", "prompts: the same bits however they are cut, or faster")
       .choices(["exact", "fast"])
       .default("exact"),
   )

@@ -36,24 +36,40 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
   const experts = packed.map((format) => file.add(`${format} experts`, format, [numExperts, 256, 256]).tensor)
   const router = file.add("router", "f32", [numExperts, 256]).tensor
   const most = 600
-  const noise = (columns: number) => Float32Array.from({ length: most * columns }, () => random() + random() + random() - 1.5)
+  const noise = (columns: number) =>
+    Float32Array.from({ length: most * columns }, () => random() + random() + random() - 1.5)
   const inputs = new Map([768, 256].map((columns) => [columns, noise(columns)]))
 
   /** What every matrix gives of the first so many rows. */
-  async function run(prefillMode: PrefillMode, rows: number, { threads = 2, ofOne = rows } = {}): Promise<Float32Array[]> {
+  async function run(
+    prefillMode: PrefillMode,
+    rows: number,
+    { threads = 2, ofOne = rows } = {},
+  ): Promise<Float32Array[]> {
     const ops = loadCpuBackend({ isa: "amx", threads, prefillMode })
     const sequences = Array.from({ length: rows / ofOne }, (_, i) => {
-      return { firstRow: i * ofOne, numTokens: ofOne, contextTokens: ofOne, pages: new Int32Array(Math.ceil(ofOne / 128)) }
+      return {
+        firstRow: i * ofOne,
+        numTokens: ofOne,
+        contextTokens: ofOne,
+        pages: new Int32Array(Math.ceil(ofOne / 128)),
+      }
     })
     const slots = new Int32Array(rows)
     ops.begin({ ids: slots, positions: slots, slots, sequences, logitRows: new Int32Array(0) })
-    const tensors = new Map([...inputs].map(([columns, x]) => [columns, ops.tensor(x.subarray(0, rows * columns), rows, columns)]))
+    const tensors = new Map(
+      [...inputs].map(([columns, x]) => [columns, ops.tensor(x.subarray(0, rows * columns), rows, columns)]),
+    )
     const results = weights.map((weight) => ops.linear(tensors.get(weight.shape[1])!, ops.weight(weight)))
     const x = tensors.get(256)!
     for (const expert of experts) {
       const sum = ops.tensor(new Float32Array(rows * 256), rows, 256)
       const weight = ops.weight(expert)
-      ops.addExperts(sum, x, ops.route(x, ops.weight(router), topK, true), { gate: weight, up: weight, down: weight })
+      ops.addExperts(sum, x, ops.route(x, ops.weight(router), topK, true), {
+        gate: weight,
+        up: weight,
+        down: weight,
+      })
       results.push(sum)
     }
     await ops.submit()
@@ -70,7 +86,10 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
       const distance = relativeDistance(fast[i], exact[i])
       // Each factor is rounded to a 127th of the largest of 256 at most: 0.3 steps in the root mean square, of values whose
       // root mean square is 20 to 60 steps. Experts have three products one after another, whose errors are multiplied.
-      expect({ name, isNear: distance < (name.endsWith("experts") ? 0.06 : 0.02) }).toEqual({ name, isNear: true })
+      expect({ name, isNear: distance < (name.endsWith("experts") ? 0.06 : 0.02) }).toEqual({
+        name,
+        isNear: true,
+      })
       // A distance of nothing would mean that they did not run.
       expect({ name, differ: distance > 0 }).toEqual({ name, differ: !unfolded.includes(name.split(" ")[0]) })
     }
@@ -85,7 +104,12 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
       [16, 2],
     ])
       for (const [i, got] of (await run("fast", rows, { threads })).entries())
-        expect({ name: names[i], rows, threads, same: got.every((x, j) => Object.is(x, expected[i][j])) }).toEqual({
+        expect({
+          name: names[i],
+          rows,
+          threads,
+          same: got.every((x, j) => Object.is(x, expected[i][j])),
+        }).toEqual({
           name: names[i],
           rows,
           threads,
