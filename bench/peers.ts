@@ -6,6 +6,7 @@
 //   npx tsx bench/peers.ts model.gguf model.a3b --peer /tmp/peer --rounds 3
 //   npx tsx bench/peers.ts model.gguf model.a3b --llama-bench build/bin/llama-bench --flags="-rtr 1 -fmoe 1 -fa 1"
 //
+// --prefill-mode fast has us read prompts so; the row's `isa` says it.
 // Where memory does not hold both files, what one leaves in the page cache slows the other down; then let a command
 // run before each turn: --between "sync; echo 3 > /proc/sys/vm/drop_caches"
 
