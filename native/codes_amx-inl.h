@@ -57,22 +57,19 @@ inline void splitProducts(const int32_t* codes, SplitSums& out) {
   touch();
 }
 
-inline VB lowOf(VI v) { return lowNibbles(v); }
-inline VB highOf(VI v) { return highNibbles(v); }
-
 // Codes of keys of 16 tokens, a token a lane: line w * 8 + r * 2 + half has the channels 32 w + 8 j + 4 half + r in byte j.
 constexpr int keyChannel(int line, int byte) { return line / 8 * 32 + byte * 8 + line % 2 * 4 + line % 8 / 2; }
 
 template <int bits, int r> inline void keyLines(const VI* nibbles, VB lowest, int32_t* out) {
-  VI even = lowOf(nibbles[r]), odd = highOf(nibbles[r]);
+  VI even = lowNibbles(nibbles[r]), odd = highNibbles(nibbles[r]);
   constexpr int one = 0x01010101;
   if constexpr (bits == 5) {
     even = orInt(upBy<1>(even), andInt(downBy<r>(lowest), one));
     odd = orInt(upBy<1>(odd), andInt(downBy<4 + r>(lowest), one));
   }
   if constexpr (bits == 8) {
-    even = orInt(upBy<4>(even), lowOf(nibbles[4 + r]));
-    odd = orInt(upBy<4>(odd), highOf(nibbles[4 + r]));
+    even = orInt(upBy<4>(even), lowNibbles(nibbles[4 + r]));
+    odd = orInt(upBy<4>(odd), highNibbles(nibbles[4 + r]));
   }
   storeInt(out, even);
   storeInt(out + 16, odd);

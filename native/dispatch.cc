@@ -6,7 +6,8 @@
 extern const Kernels kScalar;
 #if defined(__x86_64__) || defined(_M_X64)
 #define A3B_X86 1
-extern const Kernels kAvx2, kAvx512, kAmx;
+extern const Kernels kAvx2, kAvx512;
+Kernels amxKernels();
 #ifdef _MSC_VER
 #include <immintrin.h>
 #include <intrin.h>
@@ -87,7 +88,10 @@ static bool hasNeon() {
 const Kernels* kernelsFor(const char* name) {
   const bool any = name == nullptr || *name == '\0';
 #ifdef A3B_X86
-  if (hasAmx() && (any || strcmp(name, kAmx.name) == 0)) return &kAmx;
+  if (hasAmx()) {
+    static const Kernels amx = amxKernels();
+    if (any || strcmp(name, amx.name) == 0) return &amx;
+  }
   if (hasAvx512() && (any || strcmp(name, kAvx512.name) == 0)) return &kAvx512;
   if (hasAvx2() && (any || strcmp(name, kAvx2.name) == 0)) return &kAvx2;
 #elif defined(A3B_ARM64)

@@ -96,13 +96,13 @@ struct alignas(64) Folded {
 // What sixteen codes less eight become: times a whole number of sixteenths, of which eight are a byte at most.
 struct alignas(64) CodeTable {
   static constexpr int kParts = 16, kMost = 127 * kParts / 8;
-  int8_t rows[2 * kMost + 1][16];
-  CodeTable() {
+  int8_t rows[2 * kMost + 1][16] = {};
+  constexpr CodeTable() {
     for (int k = -kMost; k <= kMost; k++)
       for (int code = 0; code < 16; code++) rows[k + kMost][code] = static_cast<int8_t>(((code - 8) * k + kParts / 2) >> 4);
   }
 };
-const CodeTable kCodeTable;
+constexpr CodeTable kCodeTable;  // code of this file may not run before the processor was asked
 
 constexpr int kFraction = 256;  // of the numbers that codes are multiplied by
 
@@ -312,7 +312,7 @@ template <int format> struct FoldedProduct {
             ahead.fetch(lines);
             // The first step still waits for these sums.
             if (step > 0) scale(sums[turn ^ 1], step - 1);
-            if (step == 3) scale(sums[turn ^ 1], 3);
+            if (step == kSteps - 1) scale(sums[turn ^ 1], step);
             bite++;
             if (folded * bites < bite * 4) fold(folding, nextPanel, nextBlock, weights[side ^ 1], folded++);
           };

@@ -98,7 +98,9 @@ void matmul(int format, const uint8_t* first, int panels, int columns, const Act
 }
 
 void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
-  if (headDim != kTileChunks * 16 || pages == nullptr || pages->tier == 0) return kAvx512.attend(q, group, headDim, pages, context, out);
+  bool coded = false;
+  for (int i = 0; i * kPageTokens < context; i++) coded |= pages[i].tier != 0;
+  if (headDim != kTileChunks * 16 || !coded) return kAvx512.attend(q, group, headDim, pages, context, out);
   attendChunks<kTileChunks, TileCodes>(q, group, pages, context, out);
 }
 
@@ -144,7 +146,11 @@ int64_t peak(Peak what, int64_t rounds, uint8_t seed, float* sink) {
   return 4 * kMostRows * kPanelRows * (what == Peak::bytes ? 64 : 32);
 }
 
-Kernels table() {
+}  // namespace
+
+// Not a constant: it would be filled in when the addon is loaded, by code that not every processor has.
+Kernels amxKernels();
+Kernels amxKernels() {
   Kernels all = kAvx512;
   all.name = "amx";
   all.matmul = matmul;
@@ -156,8 +162,3 @@ Kernels table() {
   all.peak = peak;
   return all;
 }
-
-}  // namespace
-
-extern const Kernels kAmx;
-const Kernels kAmx = table();

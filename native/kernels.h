@@ -68,8 +68,7 @@ struct Gathered {
 // Query rows of many tokens, [token][head], and what they have gathered: queries as left factors, and sums [row][headDim], each
 // of plain pages and of codes; the largest score; sixteen parts of the total of weights, [row][16].
 struct PackedRows {
-  const float* q[2];
-  float* sums[2];
+  float *q[2], *sums[2];
   float *largest, *totals;
 };
 constexpr int kMaxTopK = 64;

@@ -242,7 +242,7 @@ inline void weighRow(float* s, int count, int headDim, const PackedRows& rows, i
 }
 
 inline void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
-                  bool coded, const float* packed) {
+                         bool coded, const float* packed) {
   alignas(64) float scores[kPackedRows * kPageTokens], weights[kPackedRows * kPageTokens];
   const LeftPanels q = leftPanels(products, rows.q[coded], headDim);
   // Whole panels, for a row's sums must not tell whether it is in one; rows that are not meant see nothing.

@@ -103,7 +103,7 @@ struct Walk {
       for (int part = 0; part < (readsCodes(r) ? 2 : 1); part++) memcpy(&q[static_cast<size_t>(part * n + r * group) * headDim], both + part * width, static_cast<size_t>(width) * 4);
     }
     for (int part = 0; part < 2; part++) {
-      e.products->packLeft({&q[static_cast<size_t>(part * n) * headDim], headDim, 1}, n, headDim, 1.0f, const_cast<float*>(rows.q[part]));
+      e.products->packLeft({&q[static_cast<size_t>(part * n) * headDim], headDim, 1}, n, headDim, 1.0f, rows.q[part]);
       std::fill_n(rows.sums[part], whole * headDim, 0.0f);
     }
     std::fill_n(rows.totals, whole * 16, 0.0f);
