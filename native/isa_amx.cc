@@ -100,13 +100,18 @@ void matmul(int format, const uint8_t* first, int panels, int columns, const Act
 void attend(const float* q, int group, int headDim, const KvPage* pages, int context, Gathered* out) {
   bool coded = false;
   for (int i = 0; i * kPageTokens < context; i++) coded |= pages[i].tier != 0;
-  if (headDim != kTileChunks * 16 || !coded) return kAvx512.attend(q, group, headDim, pages, context, out);
+  if (!fitsTiles(group, headDim) || !coded) return kAvx512.attend(q, group, headDim, pages, context, out);
   attendChunks<kTileChunks, TileCodes>(q, group, pages, context, out);
 }
 
 void attendBlocks(const float* q, int group, int headDim, const KvPage* pages, int n, Gathered* out) {
-  if (headDim != kTileChunks * 16) return kAvx512.attendBlocks(q, group, headDim, pages, n, out);
+  if (!fitsTiles(group, headDim)) return kAvx512.attendBlocks(q, group, headDim, pages, n, out);
   attendSomeBlocks<kTileChunks, TileCodes>(q, group, pages, n, out);
+}
+
+void scan(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops) {
+  if (!fitsTiles(group, headDim)) return kAvx512.scan(q, rotated, group, headDim, pages, count, masses, tops);
+  scanPages<kTileHeadDim / 32>(TileScan(*q, group), rotated, group, pages, count, masses, tops);
 }
 
 // Four tiles of sums, whose factors are two tiles of rows and two of columns.
@@ -156,6 +161,7 @@ Kernels amxKernels() {
   all.matmul = matmul;
   all.attend = attend;
   all.attendBlocks = attendBlocks;
+  all.scan = scan;
   all.quantiseRow = quantiseRow;
   all.tileRows = tileRows;
   all.matmulFolded = matmulFolded;

@@ -370,6 +370,14 @@ void attendBlocks(const float* q, int group, int headDim, const KvPage* pages, i
   }
 }
 
+void scan(const ScanQueries* q, const float* rotated, int group, int headDim, const KvPage* pages, int count, float* masses, int32_t* tops) {
+  switch (headDim) {
+    case 32: return scanPages<1>(VectorScan<1>{*q, group}, rotated, group, pages, count, masses, tops);
+    case 64: return scanPages<2>(VectorScan<2>{*q, group}, rotated, group, pages, count, masses, tops);
+    default: return scanPages<4>(VectorScan<4>{*q, group}, rotated, group, pages, count, masses, tops);
+  }
+}
+
 void merge(Gathered* into, const Gathered* from, int group, int headDim) {
   for (int g = 0; g < group; g++) {
     const float next = into->largest[g] > from->largest[g] ? into->largest[g] : from->largest[g];

@@ -1,15 +1,10 @@
 // Compressed pages over the sixteen lanes of a vec_*.h: a page's keys and values to nested codes, and attention over
 // codes, block by block and strip by strip, as products of whole numbers. src/backend/reference/page-codec.ts says what
-// the codes mean and in which order the encoder computes; planes.ts there has the layout.
+// the codes mean and in which order the encoder computes.
 #pragma once
-#include <utility>
-#include "format.h"
-#include "kernels.h"
+#include "planes-inl.h"
 
 namespace {
-
-struct TierBits { int key, value; };
-constexpr TierBits kTierBits[kTiers] = {{16, 16}, {8, 8}, {5, 4}, {4, 3}};
 
 // ---- encoding
 
@@ -65,28 +60,6 @@ template <int bits> uint16_t bestScale(const float* x, int n) {
   return best;
 }
 
-// Bit `bit` of eight bytes as one byte, the first byte's lowest.
-inline uint8_t bitsOf(uint64_t bytes, int bit) {
-  return static_cast<uint8_t>((((bytes >> bit) & 0x0101010101010101u) * 0x0102040810204080u) >> 56);
-}
-
-// Where one part of a page (keys or values) goes: its mean, its scales, and its planes from bit 7 down.
-struct PartPlace {
-  uint16_t *mean, *scales;
-  uint8_t* planes[8];
-};
-
-// Sixteen codes into the upper planes; `at` counts codes.
-inline void storeCodes(VI codes, uint8_t* const* planes, int bits, int at) {
-  alignas(64) int32_t wide[16];
-  storeInt(wide, codes);
-  for (int half = 0; half < 2; half++) {
-    uint64_t bytes = 0;
-    for (int i = 0; i < 8; i++) bytes |= static_cast<uint64_t>(wide[half * 8 + i]) << (8 * i);
-    for (int i = 0; i < bits; i++) planes[i][at / 8 + half] = bitsOf(bytes, 7 - i);
-  }
-}
-
 // A page's keys or values as floats, in the same order.
 inline void widen(const uint16_t* halves, int headDim, float* out) {
   for (int i = 0; i < kPageTokens * headDim; i += 16) store(out + i, loadHalf(halves + i));
@@ -102,8 +75,8 @@ inline void keyRows(const uint16_t* keys, int headDim, float* rows) {
     }
 }
 
-// Spoils the rows x. `groups` scales a token, each the best for codes of `scaleBits` bits.
-template <int scaleBits, int groups> void encodePart(float* x, int headDim, int bits, const PartPlace& to) {
+// Spoils the rows x. `groups` steps a token, each the best for codes of `scaleBits` bits.
+template <Part part, int scaleBits, int groups> void encodePart(float* x, int headDim, int tier, const PartPlace& to) {
   for (int t = 0; t < kPageTokens; t++) rotate(x + t * headDim, headDim);
   for (int i = 0; i < headDim; i += 16) {
     VF sum = zero();
@@ -113,55 +86,29 @@ template <int scaleBits, int groups> void encodePart(float* x, int headDim, int 
     for (int t = 0; t < kPageTokens; t++) store(x + t * headDim + i, sub(load(x + t * headDim + i), mean));
   }
   const int group = headDim / groups;
-  for (int start = 0; start < kPageTokens * headDim; start += group) {
-    const uint16_t scale = bestScale<scaleBits>(x + start, group);
-    to.scales[start / group] = scale;
-    const VF inverse = set1(inverseOf(halfToFloat(scale)));
-    for (int i = start; i < start + group; i += 16) storeCodes(codeOf<8>(load(x + i), inverse), to.planes, bits, i);
+  alignas(64) int32_t codes[16 * kMaxHeadDim];
+  for (int t = 0; t < kPageTokens; t++) {
+    for (int half = 0; half < groups; half++, x += group) {
+      const uint16_t scale = bestScale<scaleBits>(x, group);
+      to.scales[half * kPageTokens + t] = scale;
+      const VF inverse = set1(inverseOf(halfToFloat(scale)));
+      for (int i = 0; i < group; i += 16) storeInt(codes + t % 16 * headDim + half * group + i, codeOf<8>(load(x + i), inverse));
+    }
+    if (t % 16 == 15) packCodes(part, codes, headDim, kTierPlanes[tier], t / 16, to.planes);
   }
-}
-
-// The parts of a page of one head in its pieces; planes that the tier has not are null.
-inline PartPlace keyPlace(uint8_t* const* pieces, int headDim) {
-  const int plane = kPageTokens * headDim / 8;
-  PartPlace at{reinterpret_cast<uint16_t*>(pieces[0]), reinterpret_cast<uint16_t*>(pieces[0]) + headDim, {}};
-  for (int i = 0; i < 4; i++) at.planes[i] = pieces[0] + 2 * headDim + 2 * kPageTokens + i * plane;
-  at.planes[4] = pieces[1];
-  for (int i = 0; i < 3; i++) at.planes[5 + i] = pieces[2] + i * plane;
-  return at;
-}
-inline PartPlace valuePlace(uint8_t* const* pieces, int headDim) {
-  const int plane = kPageTokens * headDim / 8;
-  uint8_t* values = pieces[0] + 2 * headDim + 2 * kPageTokens + 4 * plane;
-  PartPlace at{reinterpret_cast<uint16_t*>(values), reinterpret_cast<uint16_t*>(values) + headDim, {}};
-  for (int i = 0; i < 3; i++) at.planes[i] = values + 2 * headDim + 4 * kPageTokens + i * plane;
-  at.planes[3] = pieces[1] + plane;
-  for (int i = 0; i < 4; i++) at.planes[4 + i] = pieces[2] + (3 + i) * plane;
-  return at;
 }
 
 inline void encodePage(const uint16_t* keys, const uint16_t* values, int headDim, int tier, uint8_t* const* pieces) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
   keyRows(keys, headDim, rows);
-  encodePart<4, 1>(rows, headDim, kTierBits[tier].key, keyPlace(pieces, headDim));
+  encodePart<kKeys, 4, 1>(rows, headDim, tier, keyPlace(pieces, headDim));
   widen(values, headDim, rows);
-  encodePart<3, 2>(rows, headDim, kTierBits[tier].value, valuePlace(pieces, headDim));
+  encodePart<kValues, 3, 2>(rows, headDim, tier, valuePlace(pieces, headDim));
 }
 
 // ---- attention over codes
 
 constexpr float kMasked = -1e30f;  // the score of what is not read
-
-template <int bits, int i = 0> inline VB codesAt(const uint8_t* const* planes, int at, VB codes = noBytes()) {
-  if constexpr (i == bits) return codes;
-  else return codesAt<bits, i + 1>(planes, at, withBit<bits - 1 - i>(codes, planes[i] + at));
-}
-
-// 64 levels, counted from the middle, of the codes from `at` on.
-template <int bits> inline void levelsAt(const uint8_t* const* planes, int at, VF* levels) {
-  floatsOf(codesAt<bits>(planes, at / 8), levels);
-  for (int i = 0; i < 4; i++) levels[i] = sub(levels[i], set1(kMiddle<bits>));
-}
 
 // Products of queries with the mean of keys, one after another.
 template <int chunks> inline void meanScores(const float* q, int group, const uint16_t* mean, float* out) {
@@ -187,16 +134,16 @@ template <int chunks> inline void scaleScores(const float* q, int group, const P
   }
 }
 
-// Numbers as whole ones of 16 bits, the largest as 32767: what is lost is far below what codes of 8 bits lose, and sums
-// of their products with codes are exact, in any order.
-constexpr float kMostWhole = 32767;
+// Numbers as whole ones of 16 bits: what is lost is far below what codes of 8 bits lose, and sums of their products with
+// codes are exact, in any order. The largest is the largest number that two signed bytes make up: 127 * 256 + 127.
+constexpr float kMostWhole = 32639;
 
 struct Wholes {
   float unit;  // what one is worth
   int32_t sum;
 };
 
-template <int vectors> inline Wholes wholesOf(const VF* x, VI* out) {
+template <int vectors> [[gnu::always_inline]] inline Wholes wholesOf(const VF* x, VI* out) {
   VF most = zero();
   for (int i = 0; i < vectors; i++) most = maxOf(abs(x[i]), most);
   const float largest = maxLanes(most);
@@ -207,11 +154,7 @@ template <int vectors> inline Wholes wholesOf(const VF* x, VI* out) {
     out[i] = toInt(mul(x[i], inverse));
     sums = addInt(sums, out[i]);
   }
-  alignas(64) int32_t lanes[16];
-  storeInt(lanes, sums);
-  int32_t sum = 0;
-  for (const int32_t lane : lanes) sum += lane;
-  return {tiny ? 0.0f : largest / kMostWhole, sum};
+  return {tiny ? 0.0f : largest / kMostWhole, sumLanesInt(sums)};
 }
 
 // Sums of whole numbers times codes become sums of numbers times levels, which lie around the codes' middle.
@@ -220,9 +163,9 @@ template <int bits> inline VF aroundMiddle(VI products, const Wholes& wholes) {
   return mul(toFloat(twice), set1(wholes.unit * 0.5f));
 }
 
-// A head's query for keyProducts: word w * 16 + i has channels 32 w + i and 32 w + i + 16.
+// A head's query for keyProducts: words of two channels, as `storePairs` leaves them.
 struct WholeQuery {
-  alignas(64) int32_t pairs[kMaxHeadDim / 2];
+  alignas(64) int16_t channels[kMaxHeadDim];
   Wholes wholes;
 };
 
@@ -232,50 +175,27 @@ template <int chunks> inline void wholeQueries(const float* q, int group, WholeQ
     VI whole[chunks];
     for (int i = 0; i < chunks; i++) x[i] = load(q + (g * chunks + i) * 16);
     out[g].wholes = wholesOf<chunks>(x, whole);
-    for (int w = 0; w < chunks / 2; w++) storeInt(out[g].pairs + w * 16, orInt(andInt(whole[2 * w], 0xffff), upBy<16>(whole[2 * w + 1])));
+    for (int i = 0; i < chunks; i++) storePairs(out[g].channels + i * 16, whole[i]);
   }
 }
 
-// Four planes of 32 channels' bits as four vectors: nibble m of vector r is channel 4 m + r.
-inline void nibblesOf(const VB* planes, int stride, VI* out) {
-  const Pairs upper = pairsOf(planes[0], planes[stride]), lower = pairsOf(planes[2 * stride], planes[3 * stride]);
-  constexpr int low = 0x33333333, high = static_cast<int>(0xcccccccc);
-  auto join = [&](VB u, VB l, VI* to) {
-    to[0] = orInt(upBy<2>(andInt(asInts(u), low)), andInt(asInts(l), low));
-    to[2] = orInt(andInt(asInts(u), high), downBy<2>(andInt(asInts(l), high)));
-  };
-  join(upper.even, lower.even, out);
-  join(upper.odd, lower.odd, out + 1);
-}
-
-// The codes of a word's channels 4 m + r and 4 m + r + 16.
-template <int bits, int r, int m> inline VI pairedCodes(const VI* nibbles, VB lowest) {
-  constexpr int both = 0xf000f;
-  const VI first = andInt(downBy<4 * m>(nibbles[r]), both);
-  if constexpr (bits == 4) return first;
-  if constexpr (bits == 5) return orInt(upBy<1>(first), andInt(downBy<4 * m + r>(asInts(lowest)), 0x10001));
-  if constexpr (bits == 8) return orInt(upBy<4>(first), andInt(downBy<4 * m>(nibbles[4 + r]), both));
+// Two vectors of words of two codes, out[0] of the first and third code of each word, out[apart] of the second and fourth.
+template <int bits, int vector> inline void storePairedCodes(const FourCodes& codes, int32_t* out, int apart) {
+  constexpr int pair = 0x10001;
+  storeInt(out, codesFrom<bits, vector, pair>(codes));
+  storeInt(out + apart, codesFrom<bits, vector, pair, 8>(codes));
 }
 
 // Keys' codes of 16 tokens, a token a lane: words * 16 vectors, in the order of a WholeQuery.
 template <int chunks> constexpr int kBlockWords = chunks / 2 * 256;
 
-template <int words, int bits> inline void keyCodes(const uint8_t* const* planes, int first, int32_t* out) {
-  VB columns[bits * words];
-  for (int i = 0; i < bits; i++) loadColumns<words>(planes[i] + first * words * 4, columns + i * words);
-  for (int w = 0; w < words; w++, out += 256) {
-    VI nibbles[8];
-    nibblesOf(columns + w, words, nibbles);
-    if constexpr (bits == 8) nibblesOf(columns + 4 * words + w, words, nibbles + 4);
-    const VB lowest = columns[(bits - 1) * words + w];
-    auto four = [&]<int r>() {
-      storeInt(out + r * 16, pairedCodes<bits, r, 0>(nibbles, lowest));
-      storeInt(out + (4 + r) * 16, pairedCodes<bits, r, 1>(nibbles, lowest));
-      storeInt(out + (8 + r) * 16, pairedCodes<bits, r, 2>(nibbles, lowest));
-      storeInt(out + (12 + r) * 16, pairedCodes<bits, r, 3>(nibbles, lowest));
-    };
-    four.template operator()<0>(), four.template operator()<1>(), four.template operator()<2>(), four.template operator()<3>();
-  }
+template <int chunks, int tier> inline void keyCodes(const uint8_t* const* planes, int block, int32_t* out) {
+  constexpr int bits = kTierBits[tier].key;
+  const BlockPlanes<kKeys> at(planes, kTierPlanes[tier], block, chunks * 16);
+  for (int line = 0; line < chunks; line += 2)
+    overLines<kKeys, bits>(at.at, line, [&]<int vector>(int line, const FourCodes& codes) {
+      storePairedCodes<bits, vector>(codes, out + (line * 4 + vector) * 32, 16);
+    });
 }
 
 // Products of `heads` queries with the levels of so many blocks, into scores [heads][kPageTokens]. A function of its own,
@@ -289,7 +209,7 @@ template <int words, int bits, int heads, int blocks> [[gnu::noinline]] void key
   for (int i = 0; i < words * 16; i++) {
     VI code[blocks], query[heads];
     for (int b = 0; b < blocks; b++) code[b] = loadInt(codes + (b * words * 16 + i) * 16);
-    for (int h = 0; h < heads; h++) query[h] = set1Int(q[h].pairs[i]);
+    for (int h = 0; h < heads; h++) query[h] = twoShorts(q[h].channels + 2 * i);
 #pragma GCC unroll 16
     for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % blocks], query[j / blocks]);
   }
@@ -303,63 +223,69 @@ template <int words, int bits, int blocks> inline void blockProducts(const Whole
   for (; g < group; g++) keyProducts<words, bits, 1, blocks>(q + g, codes, scores + g * kPageTokens);
 }
 
-// What every tier has of a page.
-constexpr int nestedBytes(int headDim) { return 2 * 2 * headDim + 6 * kPageTokens + 7 * kPageTokens * headDim / 8; }
-
 // Scores of one page, [group][kPageTokens], for rotated queries. Meanwhile the next page is fetched: it lies elsewhere,
 // where the processor does not look by itself.
-template <int chunks, int bits> void codedScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const uint8_t* next, float* scores) {
-  constexpr int each = nestedBytes(chunks * 16) / kPageBlocks, together = kBlockVectors, words = kBlockWords<chunks>;
+template <int chunks, int tier> void codedScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const uint8_t* next, float* scores) {
+  constexpr int each = nestedBytes(chunks * 16) / kPageBlocks, together = kBlockVectors, words = kBlockWords<chunks>, bits = kTierBits[tier].key;
   const PartPlace keys = keyPlace(page.pieces, chunks * 16);
   alignas(64) int32_t codes[together * words];
   for (int b = 0; b < kPageBlocks; b += together) {
     for (int i = 0; i < together * each; i += 64) prefetchFar(next + b * each + i);
-    for (int i = 0; i < together; i++) keyCodes<chunks / 2, bits>(keys.planes, (b + i) * 16, codes + i * words);
+    for (int i = 0; i < together; i++) keyCodes<chunks, tier>(keys.planes, b + i, codes + i * words);
     blockProducts<chunks / 2, bits, together>(wholes, group, codes, scores + b * 16);
   }
   scaleScores<chunks>(q, group, keys, page.means, bits, scores);
 }
 
-// A head's weights for valueProducts, of either half of the channels: words of two tokens each.
+// A head's weights, of either half of the channels.
 struct WholeWeights {
-  alignas(64) int16_t tokens[2][kPageTokens];
+  alignas(64) int16_t tokens[2][kPageTokens];  // words of two tokens, as `storePairs` leaves them
   Wholes wholes[2];
 };
 
-template <int chunks> inline void addMean(const uint16_t* mean, float total, float* out) {
-  for (int c = 0; c < chunks; c++) store(out + c * 16, fma(set1(total), loadHalf(mean + c * 16), load(out + c * 16)));
+template <int chunks> inline void addMean(const VF* mean, float total, float* out) {
+  for (int c = 0; c < chunks; c++) store(out + c * 16, fma(set1(total), mean[c], load(out + c * 16)));
 }
 
-// out += probabilities [group][kPageTokens] times the values' mean; weights: probabilities times the steps of the two
-// halves of the channels. Values of 32 channels lie two tokens in a vector, so that a word has tokens t and t + 2 there.
-template <int chunks> inline void wholeWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, WholeWeights* weights, float* out) {
+template <int chunks> inline void meanOf(const uint16_t* mean, VF* out) {
+  for (int c = 0; c < chunks; c++) out[c] = loadHalf(mean + c * 16);
+}
+
+// out += probabilities [group][kPageTokens] times the values' mean; and put(head, half of the channels, weights, what they are
+// worth): probabilities times the steps of that half as whole numbers [kPageBlocks].
+template <int chunks, class Put> inline void wholeWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, float* out, Put put) {
   constexpr int headDim = chunks * 16, vectors = kPageBlocks;
-  alignas(64) float both[kPageTokens * 2], scales[2][kPageTokens];
   const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
-  for (int i = 0; i < kPageTokens * 2; i += 16) store(both + i, mul(loadHalf(values.scales + i), coarser));
-  for (int t = 0; t < kPageTokens; t++) scales[0][t] = both[2 * t], scales[1][t] = both[2 * t + 1];
+  VF steps[2][vectors], mean[chunks];
+  for (int i = 0; i < 2 * vectors; i++) steps[i / vectors][i % vectors] = mul(loadHalf(values.scales + i * 16), coarser);
+  if (means == nullptr) meanOf<chunks>(values.mean, mean);
   for (int g = 0; g < group; g++) {
     VF sum = zero(), w[2][vectors], ofBlocks[16];
     for (int i = 0; i < vectors; i++) {
       ofBlocks[i] = load(p + g * kPageTokens + i * 16), ofBlocks[vectors + i] = zero();
       sum = add(sum, ofBlocks[i]);
-      for (int half = 0; half < 2; half++) w[half][i] = mul(ofBlocks[i], load(scales[half] + i * 16));
+      for (int half = 0; half < 2; half++) w[half][i] = mul(ofBlocks[i], steps[half][i]);
     }
     if (means == nullptr) {
-      addMean<chunks>(values.mean, sumLanes(sum), out + g * headDim);
+      addMean<chunks>(mean, sumLanes(sum), out + g * headDim);
     } else {
       alignas(64) float totals[16];
       sumLanes16(ofBlocks, totals);
-      for (int b = 0; b < vectors; b++) addMean<chunks>(means[b].values, totals[b], out + g * headDim);
+      for (int b = 0; b < vectors; b++) meanOf<chunks>(means[b].values, mean), addMean<chunks>(mean, totals[b], out + g * headDim);
     }
     for (int half = 0; half < 2; half++) {
-      int16_t* tokens = weights[g].tokens[half];
       VI whole[vectors];
-      weights[g].wholes[half] = wholesOf<vectors>(w[half], whole);
-      for (int i = 0; i < vectors; i++) storeShorts(tokens + i * 16, whole[i]);
-      for (int t = 1; chunks == 2 && t < kPageTokens; t += 4) std::swap(tokens[t], tokens[t + 1]);
+      const Wholes wholes = wholesOf<vectors>(w[half], whole);
+      put(g, half, whole, wholes);
     }
   }
+}
+
+template <int chunks> inline void pairedWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, WholeWeights* weights, float* out) {
+  wholeWeights<chunks>(p, group, values, means, bits, out, [&](int g, int half, const VI* whole, const Wholes& wholes) {
+    for (int i = 0; i < kPageBlocks; i++) storePairs(weights[g].tokens[half] + i * 16, whole[i]);
+    weights[g].wholes[half] = wholes;
+  });
 }
 
 // How the vectors of a page's values are taken: strips of 64 channels or less, of which `vectors` hold two tokens.
@@ -367,13 +293,14 @@ template <int chunks> constexpr int kStripVectors = chunks < 4 ? chunks : 4;
 template <int chunks> constexpr int kStripWords = kPageTokens / 2 * kStripVectors<chunks> * 16;
 
 // Values' codes of one strip, [pairs of tokens][vectors].
-template <int chunks, int bits> inline void valueCodes(const uint8_t* const* planes, int strip, int32_t* out) {
-  constexpr int headDim = chunks * 16, step = chunks < 4 ? 4 : 2;  // tokens of four vectors
-  for (int t = 0; t < kPageTokens; t += step, out += 64) {
-    const int at = (t * headDim + strip * 64) / 8, next = step / 2 * headDim / 8;
-    VI pairs[4];
-    zipBytes(codesAt<bits>(planes, at), codesAt<bits>(planes, at + next), pairs);
-    for (int i = 0; i < 4; i++) storeInt(out + i * 16, pairs[i]);
+template <int chunks, int tier> inline void valueCodes(const uint8_t* const* planes, int strip, int32_t* out) {
+  constexpr int vectors = kStripVectors<chunks>, bits = kTierBits[tier].value;
+  for (int b = 0; b < kPageBlocks; b++, out += 8 * vectors * 16) {
+    const BlockPlanes<kValues> at(planes, kTierPlanes[tier], b, chunks * 16);
+    for (int i = 0; i < vectors; i += 2)
+      overLines<kValues, bits>(at.at, strip * 4 + i, [&]<int quad>(int line, const FourCodes& codes) {
+        storePairedCodes<bits, quad>(codes, out + (quad * 2 * vectors + line % 4) * 16, vectors * 16);
+      });
   }
 }
 
@@ -390,9 +317,7 @@ template <int chunks, int bits, int heads> [[gnu::noinline]] void valueProducts(
     VI code[vectors], weights[heads][halves];
     for (int i = 0; i < vectors; i++) code[i] = loadInt(codes + (pair * vectors + i) * 16);
     for (int h = 0; h < heads * halves; h++) {
-      int32_t word;
-      __builtin_memcpy(&word, w[h / halves].tokens[firstHalf + h % halves] + pair * 2, 4);
-      weights[h / halves][h % halves] = set1Int(word);
+      weights[h / halves][h % halves] = twoShorts(w[h / halves].tokens[firstHalf + h % halves] + pair * 2);
     }
 #pragma GCC unroll 16
     for (int j = 0; j < n; j++) sums[j] = dotPairs(sums[j], code[j % vectors], weights[j / vectors][half(j)]);
@@ -412,28 +337,29 @@ template <int chunks, int bits> inline void stripProducts(const WholeWeights* w,
 }
 
 // out += probabilities of one page, [group][kPageTokens], times its values.
-template <int chunks, int bits> void codedValues(const float* p, int group, const KvPage& page, float* out) {
+template <int chunks, int tier> void codedValues(const float* p, int group, const KvPage& page, float* out) {
+  constexpr int bits = kTierBits[tier].value;
   const PartPlace values = valuePlace(page.pieces, chunks * 16);
   alignas(64) int32_t codes[kStripWords<chunks>];
   WholeWeights weights[kMaxGroup];
-  wholeWeights<chunks>(p, group, values, page.means, bits, weights, out);
+  pairedWeights<chunks>(p, group, values, page.means, bits, weights, out);
   for (int strip = 0; strip * 4 < chunks; strip++) {
-    valueCodes<chunks, bits>(values.planes, strip, codes);
+    valueCodes<chunks, tier>(values.planes, strip, codes);
     stripProducts<chunks, bits>(weights, group, codes, strip, out);
   }
 }
 
 template <int chunks> void codedPageScores(const float* q, const WholeQuery* wholes, int group, const KvPage& page, const KvPage& next, float* scores) {
   const uint8_t* const after = next.tier == 0 ? page.pieces[0] : next.pieces[0];
-  if (page.tier == 1) return codedScores<chunks, kTierBits[1].key>(q, wholes, group, page, after, scores);
-  if (page.tier == 2) return codedScores<chunks, kTierBits[2].key>(q, wholes, group, page, after, scores);
-  return codedScores<chunks, kTierBits[3].key>(q, wholes, group, page, after, scores);
+  if (page.tier == 1) return codedScores<chunks, 1>(q, wholes, group, page, after, scores);
+  if (page.tier == 2) return codedScores<chunks, 2>(q, wholes, group, page, after, scores);
+  return codedScores<chunks, 3>(q, wholes, group, page, after, scores);
 }
 
 template <int chunks> void codedPageValues(const float* p, int group, const KvPage& page, float* out) {
-  if (page.tier == 1) return codedValues<chunks, kTierBits[1].value>(p, group, page, out);
-  if (page.tier == 2) return codedValues<chunks, kTierBits[2].value>(p, group, page, out);
-  return codedValues<chunks, kTierBits[3].value>(p, group, page, out);
+  if (page.tier == 1) return codedValues<chunks, 1>(p, group, page, out);
+  if (page.tier == 2) return codedValues<chunks, 2>(p, group, page, out);
+  return codedValues<chunks, 3>(p, group, page, out);
 }
 
 // ---- blocks of several pages in the places of one
@@ -448,11 +374,9 @@ template <int headDim> class BlockPage {
 
   void add(const KvPage& from, int block) {
     const PartPlace keys = keyPlace(from.pieces, headDim), values = valuePlace(from.pieces, headDim);
-    const TierBits bits = kTierBits[from.tier];
     memcpy(keys_.scales + count_ * 16, keys.scales + block * 16, 32);
-    memcpy(values_.scales + count_ * 32, values.scales + block * 32, 64);
-    for (int i = 0; i < bits.key; i++) memcpy(keys_.planes[i] + count_ * kBlockBytes, keys.planes[i] + block * kBlockBytes, kBlockBytes);
-    for (int i = 0; i < bits.value; i++) memcpy(values_.planes[i] + count_ * kBlockBytes, values.planes[i] + block * kBlockBytes, kBlockBytes);
+    for (int half = 0; half < 2; half++) memcpy(values_.scales + half * kPageTokens + count_ * 16, values.scales + half * kPageTokens + block * 16, 32);
+    for (int i = 0; i < kTierPlanes[from.tier]; i++) copyPlane(kKeys, i, keys, block, keys_), copyPlane(kValues, i, values, block, values_);
     page_.tier = from.tier;
     means_[count_++] = {keys.mean, values.mean};
   }
@@ -461,7 +385,7 @@ template <int headDim> class BlockPage {
   const KvPage& take() {
     for (int b = count_; b < kPageBlocks; b++) {
       memset(keys_.scales + b * 16, 0, 32);
-      memset(values_.scales + b * 32, 0, 64);
+      for (int half = 0; half < 2; half++) memset(values_.scales + half * kPageTokens + b * 16, 0, 32);
       means_[b] = means_[0];
     }
     count_ = 0;
@@ -469,7 +393,12 @@ template <int headDim> class BlockPage {
   }
 
  private:
-  static constexpr int kPlane = kPageTokens * headDim / 8, kBlockBytes = kPlane / kPageBlocks;
+  static constexpr int kPlane = kPageTokens * headDim / 8;  // of single bits
+
+  void copyPlane(Part part, int i, const PartPlace& from, int block, const PartPlace& to) {
+    const int bytes = planeBlockBytes(part, i, headDim);
+    memcpy(to.planes[i] + count_ * bytes, from.planes[i] + block * bytes, static_cast<size_t>(bytes));
+  }
 
   alignas(64) uint8_t memory_[nestedBytes(headDim) + 9 * kPlane];
   BlockMeans means_[kPageBlocks];
@@ -480,18 +409,19 @@ template <int headDim> class BlockPage {
 
 // What every tier has of those blocks of a page that are read.
 template <int headDim> inline void prefetchBlocks(const KvPage& page) {
-  constexpr int bytes = 2 * headDim;
   const PartPlace keys = keyPlace(page.pieces, headDim), values = valuePlace(page.pieces, headDim);
-  auto prefetch = [](const void* first) {
+  auto prefetch = [](const void* first, int bytes) {
     for (int i = 0; i < bytes; i += 64) prefetchFar(static_cast<const uint8_t*>(first) + i);
   };
-  prefetch(keys.mean), prefetch(values.mean);
+  prefetch(keys.mean, 2 * headDim), prefetch(values.mean, 2 * headDim);
   for (int b = 0; b < kPageBlocks; b++) {
     if (!(page.blocks >> b & 1)) continue;
-    prefetchFar(reinterpret_cast<const uint8_t*>(keys.scales + b * 16));
-    prefetchFar(reinterpret_cast<const uint8_t*>(values.scales + b * 32));
-    for (int i = 0; i < kTierBits[3].key; i++) prefetch(keys.planes[i] + b * bytes);
-    for (int i = 0; i < kTierBits[3].value; i++) prefetch(values.planes[i] + b * bytes);
+    prefetch(keys.scales + b * 16, 1);
+    for (int half = 0; half < 2; half++) prefetch(values.scales + half * kPageTokens + b * 16, 1);
+    for (int i = 0; i < kTierPlanes[3]; i++) {
+      const int ofKeys = planeBlockBytes(kKeys, i, headDim), ofValues = planeBlockBytes(kValues, i, headDim);
+      prefetch(keys.planes[i] + b * ofKeys, ofKeys), prefetch(values.planes[i] + b * ofValues, ofValues);
+    }
   }
 }
 

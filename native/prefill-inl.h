@@ -6,33 +6,50 @@
 
 namespace {
 
-// ---- a page's codes as rows of floats [kPageTokens][headDim]
+// ---- a page's codes as floats
 
-template <int bits> void levelsOf(const PartPlace& part, int headDim, float* rows) {
-  for (int at = 0; at < kPageTokens * headDim; at += 64) {
-    VF levels[4];
-    levelsAt<bits>(part.planes, at, levels);
-    for (int i = 0; i < 4; i++) store(rows + at + i * 16, levels[i]);
+// Four vectors of the codes in a vector's words, byte by byte, as levels counted from the middle.
+template <int bits> inline void levelsOf(VI codes, VF (&out)[4]) {
+  auto level = [&](VI code) { return sub(toFloat(andInt(code, 0xff)), set1(kMiddle<bits>)); };
+  out[0] = level(codes), out[1] = level(downBy<8>(codes)), out[2] = level(downBy<16>(codes)), out[3] = level(downBy<24>(codes));
+}
+
+// Keys in panels, as they lie in 16 bits.
+template <int chunks, int tier> void keyPanels(const PartPlace& part, float* out) {
+  constexpr int headDim = chunks * 16, bits = kTierBits[tier].key;
+  alignas(64) float mean[headDim];
+  for (int i = 0; i < headDim; i += 16) store(mean + i, loadHalf(part.mean + i));
+  for (int b = 0; b < kPageBlocks; b++) {
+    const BlockPlanes<kKeys> at(part.planes, kTierPlanes[tier], b, headDim);
+    const VF step = mul(loadHalf(part.scales + b * 16), set1(static_cast<float>(1 << (8 - bits))));
+    float* panel = out + keyStart(b * 16, headDim);
+    for (int line = 0; line < chunks; line += 2)
+      overLines<kKeys, bits>(at.at, line, [&]<int vector>(int line, const FourCodes& codes) {
+        const int channel = (line * 4 + vector) * 4;
+        VF levels[4];
+        levelsOf<bits>(codesFrom<bits, vector, 0x01010101>(codes), levels);
+        for (int i = 0; i < 4; i++) store(panel + (channel + i) * kKeyPanel, fma(levels[i], step, set1(mean[channel + i])));
+      });
   }
 }
 
-void levelRows(const PartPlace& part, int bits, int headDim, float* rows) {
-  switch (bits) {
-    case 8: return levelsOf<8>(part, headDim, rows);
-    case 5: return levelsOf<5>(part, headDim, rows);
-    case 4: return levelsOf<4>(part, headDim, rows);
-    default: return levelsOf<3>(part, headDim, rows);
-  }
-}
-
-// Levels become values: times the step of the token, or of its half of the channels, plus the mean.
-void scaleRows(const PartPlace& part, int bits, int steps, int headDim, float* rows) {
-  const float coarser = static_cast<float>(1 << (8 - bits));
-  const int each = headDim / steps;
-  for (int i = 0; i < kPageTokens * steps; i++) {
-    const VF step = set1(halfToFloat(part.scales[i]) * coarser);
-    const uint16_t* mean = part.mean + i % steps * each;
-    for (int c = 0; c < each; c += 16, rows += 16) store(rows, fma(load(rows), step, loadHalf(mean + c)));
+// Values as rows [kPageTokens][headDim].
+template <int chunks, int tier> void valueRows(const PartPlace& part, float* out) {
+  constexpr int headDim = chunks * 16, bits = kTierBits[tier].value;
+  for (int b = 0; b < kPageBlocks; b++) {
+    const BlockPlanes<kValues> at(part.planes, kTierPlanes[tier], b, headDim);
+    for (int line = 0; line < chunks; line += 2)
+      overLines<kValues, bits>(at.at, line, [&]<int quad>(int line, const FourCodes& codes) {
+        const int token = b * 16 + quad * 4;
+        const uint16_t* scales = part.scales + line * 2 / chunks * kPageTokens + token;
+        const VF mean = loadHalf(part.mean + line * 16);
+        VF levels[4];
+        levelsOf<bits>(codesFrom<bits, quad, 0x01010101>(codes), levels);
+        for (int i = 0; i < 4; i++) {
+          const VF step = set1(halfToFloat(scales[i]) * static_cast<float>(1 << (8 - bits)));
+          store(out + (token + i) * headDim + line * 16, fma(levels[i], step, mean));
+        }
+      });
   }
 }
 
@@ -51,9 +68,8 @@ inline void valuePanels(const uint16_t* values, int headDim, float* out) {
 template <int chunks, int tier> void unpackCodes(const KvPage& page, int32_t* keys, int32_t* values) {
   constexpr int headDim = chunks * 16;
   const PartPlace keyPart = keyPlace(page.pieces, headDim), valuePart = valuePlace(page.pieces, headDim);
-  for (int b = 0; b < kPageBlocks; b++) keyCodes<chunks / 2, kTierBits[tier].key>(keyPart.planes, b * 16, keys + b * kBlockWords<chunks>);
-  for (int strip = 0; strip * 4 < chunks; strip++)
-    valueCodes<chunks, kTierBits[tier].value>(valuePart.planes, strip, values + strip * kStripWords<chunks>);
+  for (int b = 0; b < kPageBlocks; b++) keyCodes<chunks, tier>(keyPart.planes, b, keys + b * kBlockWords<chunks>);
+  for (int strip = 0; strip * 4 < chunks; strip++) valueCodes<chunks, tier>(valuePart.planes, strip, values + strip * kStripWords<chunks>);
 }
 
 template <int chunks> void unpackPageChunks(const KvPage& page, float* out) {
@@ -157,7 +173,7 @@ template <int chunks, int tier> void attendCodes(const float* q, int group, cons
     blockProducts<chunks / 2, bits.key, kBlockVectors>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
   scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), page.means, bits.key, scores);
   weighScores(scores, group, headDim, kPageTokens, out);
-  wholeWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), page.means, bits.value, weights, sums);
+  pairedWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), page.means, bits.value, weights, sums);
   for (int strip = 0; strip * 4 < chunks; strip++)
     stripProducts<chunks, bits.value>(weights, group, values + strip * kStripWords<chunks>, strip, sums);
 }
@@ -186,25 +202,39 @@ inline int64_t packedKeys(const GemmKernels& products, int headDim) {
   return static_cast<int64_t>(roundUp(kPageTokens, products.columns)) * wordsOf(headDim, products.perWord);
 }
 
+// From panels: a register tile's columns are one, or half of one.
+inline void packKeys(const GemmKernels& products, const float* panels, int headDim, float* out) {
+  for (int t = 0; t < kPageTokens; t += kKeyPanel)
+    products.packRight({panels + t * headDim, kKeyPanel, 1}, headDim, kKeyPanel, out + t * wordsOf(headDim, products.perWord));
+}
+
+template <int chunks> inline void packCodedPage(const GemmKernels& products, const KvPage& page, float* rows, float* out) {
+  constexpr int headDim = chunks * 16;
+  const PartPlace keys = keyPlace(page.pieces, headDim), values = valuePlace(page.pieces, headDim);
+  auto coded = [&]<int tier>() {
+    keyPanels<chunks, tier>(keys, rows);
+    packKeys(products, rows, headDim, out);
+    valueRows<chunks, tier>(values, rows);
+  };
+  if (page.tier == 1) coded.template operator()<1>();
+  else if (page.tier == 2) coded.template operator()<2>();
+  else coded.template operator()<3>();
+}
+
 inline void packPage(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
   alignas(64) float rows[kPageTokens * kMaxHeadDim];
-  const TierBits bits = kTierBits[page.tier];
-  auto coded = [&](const PartPlace& part, int width, int steps) {
-    levelRows(part, width, headDim, rows);
-    scaleRows(part, width, steps, headDim, rows);
-  };
   if (page.tier == 0) {
-    // A register tile's columns are a panel of keys, or half of one.
     widen(page.keys, headDim, rows);
-    for (int t = 0; t < kPageTokens; t += kKeyPanel)
-      products.packRight({rows + t * headDim, kKeyPanel, 1}, headDim, kKeyPanel, out + t * wordsOf(headDim, products.perWord));
+    packKeys(products, rows, headDim, out);
     widen(page.values, headDim, rows);
     // Nothing that a former sequence left there may be multiplied, even by zero.
     for (int i = count * headDim; i < kPageTokens * headDim; i += 16) store(rows + i, zero());
+  } else if (headDim == 32) {
+    packCodedPage<2>(products, page, rows, out);
+  } else if (headDim == 64) {
+    packCodedPage<4>(products, page, rows, out);
   } else {
-    coded(keyPlace(page.pieces, headDim), bits.key, 1);
-    products.packRight({rows, 1, headDim}, headDim, kPageTokens, out);
-    coded(valuePlace(page.pieces, headDim), bits.value, 2);
+    packCodedPage<8>(products, page, rows, out);
   }
   products.packRight({rows, headDim, 1}, kPageTokens, headDim, out + packedKeys(products, headDim));
 }

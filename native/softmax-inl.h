@@ -14,7 +14,7 @@ inline void maskScores(float* scores, int group, int count) {
 
 // Scores of one page, [group][kPageTokens], become weights relative to the largest so far, as what was gathered before
 // does (Milakov and Gimelshein 2018).
-inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out) {
+[[gnu::always_inline]] inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out) {
   for (int g = 0; g < group; g++) {
     float* s = scores + g * kPageTokens;
     VF m = set1(out->largest[g]);

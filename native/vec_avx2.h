@@ -87,6 +87,14 @@ inline VI withUpperBits(VI v, VI upper) {
   return {_mm256_or_si256(v.a, _mm256_slli_epi32(two.a, 4)), _mm256_or_si256(v.b, _mm256_slli_epi32(two.b, 4))};
 }
 inline VI orInt(VI x, VI y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+// Bits of `a` where the mask has ones, of `b` elsewhere.
+template <int mask> inline VI pick(VI x, VI y) { return orInt(andInt(x, mask), andInt(y, ~mask)); }
+inline int32_t sumLanesInt(VI v) {
+  const __m256i eight = _mm256_add_epi32(v.a, v.b);
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
 template <int bits> inline VI upBy(VI v) { return {_mm256_slli_epi32(v.a, bits), _mm256_slli_epi32(v.b, bits)}; }
 template <int bits> inline VI downBy(VI v) { return {_mm256_srli_epi32(v.a, bits), _mm256_srli_epi32(v.b, bits)}; }
 inline __m256 pow2of8(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
@@ -98,9 +106,16 @@ inline void storeBytes(int8_t* p, VI v) {
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
-// Sixteen values of 16 bits.
-inline void storeShorts(int16_t* p, VI v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8));
+// Sixteen values of 16 bits, of each four the second and third in each other's place.
+inline void storePairs(int16_t* p, VI v) {
+  const __m256i packed = _mm256_packs_epi32(_mm256_shuffle_epi32(v.a, 0xd8), _mm256_shuffle_epi32(v.b, 0xd8));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+// Two of them, the same in every lane.
+inline VI twoShorts(const int16_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return set1Int(word);
 }
 
 inline VB loadBytes(const void* p) { return {_mm256_loadu_si256(wide(p)), _mm256_loadu_si256(wide(p) + 1)}; }
@@ -128,69 +143,12 @@ template <int bit> inline __m256i bit32(const uint8_t* mask) {
 template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   return {_mm256_or_si256(v.a, bit32<bit>(mask)), _mm256_or_si256(v.b, bit32<bit>(mask + 4))};
 }
-// Of eight rows of `words` words of four bytes, one after another: word w of each row as out[w].
-template <int words> inline void columns8(const uint8_t* p, __m256i* out) {
-  auto load16 = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * 16)); };
-  // The i-th 16 bytes of the first four rows, and of the last four.
-  auto both = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(load16(i)), load16(i + words), 1); };
-  if constexpr (words == 1) out[0] = _mm256_loadu_si256(wide(p));
-  if constexpr (words == 2) {
-    const __m256 a = _mm256_castsi256_ps(both(0)), b = _mm256_castsi256_ps(both(1));
-    out[0] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
-    out[1] = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xdd));
-  }
-  if constexpr (words == 4) {
-    const __m256i a = _mm256_unpacklo_epi32(both(0), both(1)), b = _mm256_unpackhi_epi32(both(0), both(1));
-    const __m256i c = _mm256_unpacklo_epi32(both(2), both(3)), d = _mm256_unpackhi_epi32(both(2), both(3));
-    out[0] = _mm256_unpacklo_epi64(a, c), out[1] = _mm256_unpackhi_epi64(a, c);
-    out[2] = _mm256_unpacklo_epi64(b, d), out[3] = _mm256_unpackhi_epi64(b, d);
-  }
-}
-// The same of sixteen rows.
-template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
-  __m256i a[words], b[words];
-  columns8<words>(p, a);
-  columns8<words>(p + 8 * 4 * words, b);
-  for (int i = 0; i < words; i++) out[i] = {a[i], b[i]};
-}
-// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
-struct Pairs { VB even, odd; };
-inline __m256i evenPairs(__m256i upper, __m256i lower) {
-  const __m256i even = _mm256_set1_epi8(0x55);
-  return _mm256_or_si256(_mm256_slli_epi16(_mm256_and_si256(upper, even), 1), _mm256_and_si256(lower, even));
-}
-inline __m256i oddPairs(__m256i upper, __m256i lower) {
-  const __m256i odd = _mm256_set1_epi8(static_cast<char>(0xaa));
-  return _mm256_or_si256(_mm256_and_si256(upper, odd), _mm256_srli_epi16(_mm256_and_si256(lower, odd), 1));
-}
-inline Pairs pairsOf(VB upper, VB lower) {
-  return {{evenPairs(upper.a, lower.a), evenPairs(upper.b, lower.b)}, {oddPairs(upper.a, lower.a), oddPairs(upper.b, lower.b)}};
-}
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(VB v) {
   const __m256i mask = _mm256_set1_epi8(3);
   return {_mm256_and_si256(_mm256_srli_epi16(v.a, bit), mask), _mm256_and_si256(_mm256_srli_epi16(v.b, bit), mask)};
 }
 inline VI asInts(VB v) { return {v.a, v.b}; }
-// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
-inline __m256i zipEight(__m128i low, __m128i high) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(low, high)); }
-inline VI zipSixteen(__m128i low, __m128i high) { return {zipEight(low, high), zipEight(_mm_srli_si128(low, 8), _mm_srli_si128(high, 8))}; }
-inline void zipBytes(VB low, VB high, VI* out) {
-  out[0] = zipSixteen(_mm256_castsi256_si128(low.a), _mm256_castsi256_si128(high.a));
-  out[1] = zipSixteen(_mm256_extracti128_si256(low.a, 1), _mm256_extracti128_si256(high.a, 1));
-  out[2] = zipSixteen(_mm256_castsi256_si128(low.b), _mm256_castsi256_si128(high.b));
-  out[3] = zipSixteen(_mm256_extracti128_si256(low.b, 1), _mm256_extracti128_si256(high.b, 1));
-}
-// All 64 bytes as floats, sixteen by sixteen.
-inline VF sixteenFloats(__m128i bytes) {
-  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
-}
-inline void floatsOf(VB v, VF* out) {
-  out[0] = sixteenFloats(_mm256_castsi256_si128(v.a));
-  out[1] = sixteenFloats(_mm256_extracti128_si256(v.a, 1));
-  out[2] = sixteenFloats(_mm256_castsi256_si128(v.b));
-  out[3] = sixteenFloats(_mm256_extracti128_si256(v.b, 1));
-}
 template <int shift> inline __m256i upper32(__m256i plane) {
   const __m256i moved = shift < 4 ? _mm256_slli_epi16(plane, shift < 4 ? 4 - shift : 0) : _mm256_srli_epi16(plane, shift >= 4 ? shift - 4 : 0);
   return _mm256_and_si256(moved, _mm256_set1_epi8(0x30));

@@ -79,14 +79,25 @@ inline VI shiftRight(VI v, int bits) { return _mm512_srl_epi32(v, _mm_cvtsi32_si
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(VI v, VI upper) { return _mm512_or_si512(v, _mm512_slli_epi32(andInt(upper, 3), 4)); }
 inline VI orInt(VI a, VI b) { return _mm512_or_si512(a, b); }
+// Bits of `a` where the mask has ones, of `b` elsewhere.
+template <int mask> inline VI pick(VI a, VI b) { return _mm512_ternarylogic_epi32(_mm512_set1_epi32(mask), a, b, 0xca); }
+inline int32_t sumLanesInt(VI v) { return _mm512_reduce_add_epi32(v); }
 template <int bits> inline VI upBy(VI v) { return _mm512_slli_epi32(v, bits); }
 template <int bits> inline VI downBy(VI v) { return _mm512_srli_epi32(v, bits); }
 inline VF pow2(VI n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23)); }
 inline VF bitsAsFloats(VI v) { return _mm512_castsi512_ps(v); }
 // Sixteen values from -128 to 127 as bytes.
 inline void storeBytes(int8_t* p, VI v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
-// Sixteen values of 16 bits.
-inline void storeShorts(int16_t* p, VI v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v)); }
+// Sixteen values of 16 bits, of each four the second and third in each other's place.
+inline void storePairs(int16_t* p, VI v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_shuffle_epi32(v, _MM_PERM_DBCA)));
+}
+// Two of them, the same in every lane.
+inline VI twoShorts(const int16_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
 
 inline VB loadBytes(const void* p) { return _mm512_loadu_si512(p); }
 // Four bytes, the same in every lane.
@@ -105,56 +116,9 @@ template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   __builtin_memcpy(&bits, mask, 8);
   return _mm512_mask_add_epi8(v, bits, v, _mm512_set1_epi8(static_cast<char>(1 << bit)));
 }
-// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
-template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
-  static_assert(words == 1 || words == 2 || words == 4);
-  VB rows[words];
-  for (int i = 0; i < words; i++) rows[i] = loadBytes(p + i * 64);
-  if constexpr (words == 1) out[0] = rows[0];
-  if constexpr (words == 2) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
-    out[0] = _mm512_permutex2var_epi32(rows[0], even, rows[1]);
-    out[1] = _mm512_permutex2var_epi32(rows[0], odd, rows[1]);
-  }
-  if constexpr (words == 4) {
-    // [word 0 of eight rows | word 1 of them], then the same of words 2 and 3
-    const __m512i low = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
-    const __m512i high = _mm512_or_si512(low, _mm512_set1_epi32(2));
-    for (int i = 0; i < 2; i++) {
-      const VB first = _mm512_permutex2var_epi32(rows[0], i ? high : low, rows[1]);
-      const VB last = _mm512_permutex2var_epi32(rows[2], i ? high : low, rows[3]);
-      out[2 * i] = _mm512_shuffle_i64x2(first, last, 0x44);
-      out[2 * i + 1] = _mm512_shuffle_i64x2(first, last, 0xee);
-    }
-  }
-}
-// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
-struct Pairs { VB even, odd; };
-inline Pairs pairsOf(VB upper, VB lower) {
-  const VB even = _mm512_set1_epi8(0x55), odd = _mm512_set1_epi8(static_cast<char>(0xaa));
-  const VB up = _mm512_slli_epi16(_mm512_and_si512(upper, even), 1), down = _mm512_srli_epi16(_mm512_and_si512(lower, odd), 1);
-  return {_mm512_or_si512(up, _mm512_and_si512(lower, even)), _mm512_or_si512(_mm512_and_si512(upper, odd), down)};
-}
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, bit), _mm512_set1_epi8(3)); }
 inline VI asInts(VB v) { return v; }
-// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
-inline void zipBytes(VB low, VB high, VI* out) {
-  // Unpacking works within 128 bits: the words that it shall put side by side are moved into one such lane before.
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i a = _mm512_permutexvar_epi32(order, low), b = _mm512_permutexvar_epi32(order, high);
-  const __m512i first = _mm512_unpacklo_epi8(a, b), last = _mm512_unpackhi_epi8(a, b), none = _mm512_setzero_si512();
-  out[0] = _mm512_unpacklo_epi8(first, none), out[1] = _mm512_unpackhi_epi8(first, none);
-  out[2] = _mm512_unpacklo_epi8(last, none), out[3] = _mm512_unpackhi_epi8(last, none);
-}
-// All 64 bytes as floats, sixteen by sixteen.
-inline void floatsOf(VB v, VF* out) {
-  out[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(v)));
-  out[1] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 1)));
-  out[2] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 2)));
-  out[3] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(v, 3)));
-}
 // Bits `shift`, `shift` + 1 of each byte of the plane, as bits 4 and 5.
 template <int shift> inline VB withUpper(VB v, VB plane) {
   const VB moved = shift < 4 ? _mm512_slli_epi16(plane, shift < 4 ? 4 - shift : 0) : _mm512_srli_epi16(plane, shift >= 4 ? shift - 4 : 0);

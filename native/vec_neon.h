@@ -94,6 +94,11 @@ inline VI withUpperBits(VI x, VI upper) {
   return quarters<VI>([&](int i) { return vorrq_s32(x.v[i], vshlq_n_s32(vandq_s32(upper.v[i], vdupq_n_s32(3)), 4)); });
 }
 inline VI orInt(VI x, VI y) { return quarters<VI>([&](int i) { return vorrq_s32(x.v[i], y.v[i]); }); }
+// Bits of `x` where the mask has ones, of `y` elsewhere.
+template <int mask> inline VI pick(VI x, VI y) {
+  return quarters<VI>([&](int i) { return vbslq_s32(vdupq_n_u32(static_cast<uint32_t>(mask)), x.v[i], y.v[i]); });
+}
+inline int32_t sumLanesInt(VI x) { return vaddvq_s32(vaddq_s32(vaddq_s32(x.v[0], x.v[1]), vaddq_s32(x.v[2], x.v[3]))); }
 template <int bits> inline VI upBy(VI x) { return quarters<VI>([&](int i) { return vshlq_n_s32(x.v[i], bits); }); }
 template <int bits> inline VI downBy(VI x) { return shiftRight(x, bits); }
 inline VF pow2(VI n) { return quarters<VF>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23)); }); }
@@ -103,9 +108,18 @@ inline void storeBytes(int8_t* p, VI x) {
   const int16x8_t low = vcombine_s16(vmovn_s32(x.v[0]), vmovn_s32(x.v[1])), high = vcombine_s16(vmovn_s32(x.v[2]), vmovn_s32(x.v[3]));
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
-// Sixteen values of 16 bits.
-inline void storeShorts(int16_t* p, VI x) {
-  for (int i = 0; i < 4; i++) vst1_s16(p + 4 * i, vmovn_s32(x.v[i]));
+// Sixteen values of 16 bits, of each four the second and third in each other's place.
+inline void storePairs(int16_t* p, VI x) {
+  for (int i = 0; i < 4; i++) {
+    const int16x4_t four = vmovn_s32(x.v[i]);
+    vst1_s16(p + 4 * i, vreinterpret_s16_u8(vtbl1_u8(vreinterpret_u8_s16(four), vcreate_u8(0x0706030205040100))));
+  }
+}
+// Two of them, the same in every lane.
+inline VI twoShorts(const int16_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return set1Int(word);
 }
 
 inline VB loadBytes(const void* p) { return quarters<VB>([&](int i) { return vld1q_u8(static_cast<const uint8_t*>(p) + 16 * i); }); }
@@ -129,49 +143,11 @@ template <int bit> inline VB withBit(VB x, const uint8_t* mask) {
     return vorrq_u8(x.v[i], vandq_u8(vtstq_u8(spread, each), vdupq_n_u8(1 << bit)));
   });
 }
-// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
-template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
-  for (int i = 0; i < 4; i++) {
-    const auto* rows = reinterpret_cast<const uint32_t*>(p + i * 16 * words);
-    if constexpr (words == 1) out[0].v[i] = vreinterpretq_u8_u32(vld1q_u32(rows));
-    if constexpr (words == 2) {
-      const uint32x4x2_t columns = vld2q_u32(rows);
-      for (int w = 0; w < 2; w++) out[w].v[i] = vreinterpretq_u8_u32(columns.val[w]);
-    }
-    if constexpr (words == 4) {
-      const uint32x4x4_t columns = vld4q_u32(rows);
-      for (int w = 0; w < 4; w++) out[w].v[i] = vreinterpretq_u8_u32(columns.val[w]);
-    }
-  }
-}
-// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
-struct Pairs { VB even, odd; };
-inline Pairs pairsOf(VB upper, VB lower) {
-  const uint8x16_t even = vdupq_n_u8(0x55);
-  return {quarters<VB>([&](int i) { return vbslq_u8(even, lower.v[i], vshlq_n_u8(upper.v[i], 1)); }),
-          quarters<VB>([&](int i) { return vbslq_u8(even, vshrq_n_u8(lower.v[i], 1), upper.v[i]); })};
-}
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(VB v) {
   return quarters<VB>([&](int i) { return vandq_u8(vshlq_u8(v.v[i], vdupq_n_s8(-bit)), vdupq_n_u8(3)); });
 }
 inline VI asInts(VB x) { return quarters<VI>([&](int i) { return vreinterpretq_s32_u8(x.v[i]); }); }
-// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
-inline void zipBytes(VB low, VB high, VI* out) {
-  for (int j = 0; j < 4; j++) {
-    const uint8x16_t first = vzip1q_u8(low.v[j], high.v[j]), last = vzip2q_u8(low.v[j], high.v[j]);
-    auto wide = [](uint8x8_t x) { return vreinterpretq_s32_u16(vmovl_u8(x)); };
-    out[j] = {{wide(vget_low_u8(first)), wide(vget_high_u8(first)), wide(vget_low_u8(last)), wide(vget_high_u8(last))}};
-  }
-}
-// All 64 bytes as floats, sixteen by sixteen.
-inline void floatsOf(VB x, VF* out) {
-  for (int j = 0; j < 4; j++) {
-    const uint16x8_t low = vmovl_u8(vget_low_u8(x.v[j])), high = vmovl_u8(vget_high_u8(x.v[j]));
-    auto wide = [](uint16x4_t h) { return vcvtq_f32_u32(vmovl_u16(h)); };
-    out[j] = {{wide(vget_low_u16(low)), wide(vget_high_u16(low)), wide(vget_low_u16(high)), wide(vget_high_u16(high))}};
-  }
-}
 // Bits `shift`, `shift` + 1 of each byte of the plane, as bits 4 and 5.
 template <int shift> inline VB withUpper(VB x, VB plane) {
   return quarters<VB>([&](int i) {

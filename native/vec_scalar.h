@@ -78,6 +78,13 @@ inline VI shiftRight(const VI& v, int bits) { return intLanes([&](int i) { retur
 // The two lowest bits of `upper` as bits 4 and 5.
 inline VI withUpperBits(const VI& v, const VI& upper) { return intLanes([&](int i) { return v.v[i] | (upper.v[i] & 3) << 4; }); }
 inline VI orInt(const VI& a, const VI& b) { return intLanes([&](int i) { return a.v[i] | b.v[i]; }); }
+// Bits of `a` where the mask has ones, of `b` elsewhere.
+template <int mask> inline VI pick(const VI& a, const VI& b) { return intLanes([&](int i) { return (a.v[i] & mask) | (b.v[i] & ~mask); }); }
+inline int32_t sumLanesInt(const VI& v) {
+  int32_t sum = 0;
+  for (const int32_t lane : v.v) sum += lane;
+  return sum;
+}
 template <int bits> inline VI upBy(const VI& v) { return intLanes([&](int i) { return static_cast<int32_t>(static_cast<uint32_t>(v.v[i]) << bits); }); }
 template <int bits> inline VI downBy(const VI& v) { return shiftRight(v, bits); }
 inline VF pow2(const VI& n) { return lanes([&](int i) { return bitsToFloat(static_cast<uint32_t>(n.v[i] + 127) << 23); }); }
@@ -86,9 +93,15 @@ inline VF bitsAsFloats(const VI& n) { return lanes([&](int i) { return bitsToFlo
 inline void storeBytes(int8_t* p, const VI& v) {
   for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(v.v[i]);
 }
-// Sixteen values of 16 bits.
-inline void storeShorts(int16_t* p, const VI& v) {
-  for (int i = 0; i < 16; i++) p[i] = static_cast<int16_t>(v.v[i]);
+// Sixteen values of 16 bits, of each four the second and third in each other's place.
+inline void storePairs(int16_t* p, const VI& v) {
+  for (int i = 0; i < 16; i++) p[i % 4 == 1 ? i + 1 : i % 4 == 2 ? i - 1 : i] = static_cast<int16_t>(v.v[i]);
+}
+// Two of them, the same in every lane.
+inline VI twoShorts(const int16_t* p) {
+  int32_t word;
+  memcpy(&word, p, 4);
+  return set1Int(word);
 }
 
 inline VB loadBytes(const void* p) {
@@ -106,30 +119,12 @@ inline VB noBytes() { return {}; }
 template <int bit> inline VB withBit(const VB& b, const uint8_t* mask) {
   return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << bit; });
 }
-// Of sixteen rows of `words` words of four bytes, one after another: word w of each row as out[w].
-template <int words> inline void loadColumns(const uint8_t* p, VB* out) {
-  for (int w = 0; w < words; w++) out[w] = byteLanes([&](int i) { return p[(i / 4 * words + w) * 4 + i % 4]; });
-}
-// Each bit of `upper` above the same one of `lower`: pairs of the even bits and of the odd ones.
-struct Pairs { VB even, odd; };
-inline Pairs pairsOf(const VB& upper, const VB& lower) {
-  return {byteLanes([&](int i) { return (upper.v[i] & 0x55) << 1 | (lower.v[i] & 0x55); }),
-          byteLanes([&](int i) { return (upper.v[i] & 0xaa) | (lower.v[i] & 0xaa) >> 1; })};
-}
 // Bits `bit`, `bit` + 1 of each byte, as 0 to 3.
 template <int bit> inline VB pairAt(const VB& b) { return byteLanes([&](int i) { return (b.v[i] >> bit) & 3; }); }
 inline VI asInts(const VB& b) {
   VI r;
   memcpy(r.v, b.v, 64);
   return r;
-}
-// Each byte of `low` and, in the upper half of the word, that of `high`; sixteen by sixteen.
-inline void zipBytes(const VB& low, const VB& high, VI* out) {
-  for (int j = 0; j < 4; j++) out[j] = intLanes([&](int i) { return low.v[16 * j + i] | high.v[16 * j + i] << 16; });
-}
-// All 64 bytes as floats, sixteen by sixteen.
-inline void floatsOf(const VB& b, VF* out) {
-  for (int j = 0; j < 4; j++) out[j] = lanes([&](int i) { return static_cast<float>(b.v[16 * j + i]); });
 }
 template <int shift> inline VB withUpper(const VB& b, const VB& plane) {
   return byteLanes([&](int i) { return b.v[i] | ((plane.v[i] >> shift) & 3) << 4; });

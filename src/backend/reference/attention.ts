@@ -138,7 +138,7 @@ function scaledQuery(q: Float32Array): Float32Array {
 }
 
 /** What meets codes are whole numbers of 16 bits: their products are exact in any order. */
-const mostWhole = 32767
+const mostWhole = 32639
 
 /** Multiples of the largest one's part in `mostWhole`, ties to even. */
 function roundToWholes(x: ArrayLike<number>): Float64Array {

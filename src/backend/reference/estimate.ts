@@ -1,12 +1,12 @@
 // Step 5, reference backend. What two bits of each channel say of a query's scores with the keys of a page: how much of
-// its attention each block of 16 tokens gets. The two upper planes, read as the middles of four equal steps, need no
+// its attention each block of 16 tokens gets. The two upper bits, read as the middles of four equal steps, need no
 // correction: over keys as in test/kv-synthetic.ts the slope of true scores over estimated ones is 0.89 to 1.01. The dot
 // products are of integers, and all else is float32 in an order that sixteen lanes can keep: backends get the same bits,
 // so that they choose the same blocks.
 
 import { halfAt } from "../../weights/half.ts"
 import { pageTokens, selection } from "../backend.ts"
-import { PartLayout, readCode } from "./planes.ts"
+import { PartLayout } from "./planes.ts"
 
 const { fround } = Math
 const lanes = 16
@@ -18,7 +18,7 @@ const leastLevel = -60
 /** Queries whose largest value is smaller are taken for zeros: its reciprocal would overflow. */
 const tiny = 1e-30
 
-/** The two upper planes of a page's keys. */
+/** The two upper bits of a page's keys. */
 export interface Sketch {
   /** [headDim] */
   mean: Float32Array
@@ -29,11 +29,11 @@ export interface Sketch {
 }
 
 export function sketchOf(page: Uint8Array, headDim: number): Sketch {
-  const { mean, scales, planes } = new PartLayout("key", headDim)
+  const layout = new PartLayout("key", headDim)
   return {
-    mean: Float32Array.from({ length: headDim }, (_, i) => halfAt(page, mean + 2 * i)),
-    scales: Float32Array.from({ length: pageTokens }, (_, t) => halfAt(page, scales + 2 * t)),
-    codes: Uint8Array.from({ length: pageTokens * headDim }, (_, at) => readCode(page, planes, 2, at)),
+    mean: Float32Array.from({ length: headDim }, (_, i) => halfAt(page, layout.mean + 2 * i)),
+    scales: Float32Array.from({ length: pageTokens }, (_, t) => halfAt(page, layout.step(t * headDim))),
+    codes: Uint8Array.from({ length: pageTokens * headDim }, (_, at) => layout.read(page, 2, at)),
   }
 }
 

@@ -77,19 +77,25 @@ describe("a page's bytes", () => {
     }
   })
 
-  test("stand where the layout says, lowest channel in the lowest bit", () => {
+  test("stand where the layout says", () => {
     // Rotated, a row of equal values is one value in channel 0; what is left of the others is zero, whose level is 128.
     const keys = new Float32Array(pageTokens * 128)
     keys.fill(1, 5 * 128, 6 * 128)
     const page = encodePage(keys, keys, 128, 1)
     const mean = halves[page[0] | (page[1] << 8)]
     expect(mean).toBeCloseTo(Math.sqrt(128) / 128, 4)
-    const signsOfKeys = (token: number) => page.subarray(512 + token * 16, 512 + (token + 1) * 16)
-    // Token 5 lies above the mean, all others below; a zero is the upper one of the two levels around it.
-    expect([...signsOfKeys(5)]).toEqual(new Array<number>(16).fill(255))
-    expect([...signsOfKeys(4)]).toEqual([254, ...new Array<number>(15).fill(255)])
+    // Two bits each of four channels: of a zero 2, the upper one of the two levels around it.
+    const zeros = new Array<number>(64).fill(0b10101010)
+    const line = (of: number) => [...page.subarray(512 + of * 64, 512 + (of + 1) * 64)]
+    const lane = (token: number) => line(0).slice(4 * token, 4 * token + 4)
+    // Token 5 lies above the mean, all others below.
+    expect(lane(5)).toEqual([0b10101011, ...zeros.slice(0, 3)])
+    for (const token of [4, 15]) expect(lane(token)).toEqual([0b10101000, ...zeros.slice(0, 3)])
+    for (const other of [1, 7]) expect(line(other)).toEqual(zeros)
+    // The next block's first line.
+    expect(line(8)).toEqual(zeros.map((zero, i) => (i % 4 === 0 ? 0b10101000 : zero)))
     const valueScale = (token: number, group: number) => {
-      const at = 512 + 4 * 2048 + 256 + 2 * (2 * token + group)
+      const at = 512 + 4 * 2048 + 256 + 2 * (128 * group + token)
       return halves[page[at] | (page[at + 1] << 8)]
     }
     expect(valueScale(5, 0)).toBeGreaterThan(0)

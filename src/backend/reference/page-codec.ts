@@ -7,7 +7,7 @@ import { halfAt, halves, toHalf } from "../../weights/half.ts"
 import { kvPageBytes, kvTiers, pageTokens } from "../backend.ts"
 import type { CodedTier } from "../backend.ts"
 import { rotate } from "./hadamard.ts"
-import { PartLayout, readCode, writeCode, writeHalf } from "./planes.ts"
+import { PartLayout, writeHalf } from "./planes.ts"
 
 const { fround } = Math
 
@@ -73,10 +73,9 @@ function encodeRows(
   subtractMean(x, page, layout)
   for (let start = 0; start < x.length; start += group) {
     const values = x.subarray(start, start + group)
-    const scale = writeHalf(page, layout.scales + (2 * start) / group, bestScale(values, bestBits))
+    const scale = writeHalf(page, layout.step(start), bestScale(values, bestBits))
     const inverse = inverseOf(scale)
-    for (let i = 0; i < group; i++)
-      writeCode(page, layout.planes, bits, start + i, codeOf(values[i], inverse, 8))
+    for (let i = 0; i < group; i++) layout.write(page, bits, start + i, codeOf(values[i], inverse, 8))
   }
 }
 
@@ -91,15 +90,15 @@ function subtractMean(x: Float32Array, page: Uint8Array, { headDim, mean }: Part
 }
 
 function decodeRows(page: Uint8Array, layout: PartLayout, bits: number): Decoded {
-  const { headDim, group, scales, planes } = layout
+  const { headDim, group } = layout
   const mean = Float64Array.from({ length: headDim }, (_, i) => halfAt(page, layout.mean + 2 * i))
   const coarser = 2 ** (8 - bits)
   const steps = Float64Array.from({ length: (pageTokens * headDim) / group }, (_, i) => {
-    return halfAt(page, scales + 2 * i) * coarser
+    return halfAt(page, layout.step(i * group)) * coarser
   })
   const rows = new Float64Array(pageTokens * headDim)
   for (let at = 0; at < rows.length; at++) {
-    const level = readCode(page, planes, bits, at) - middle(bits)
+    const level = layout.read(page, bits, at) - middle(bits)
     rows[at] = level * steps[Math.floor(at / group)] + mean[at % headDim]
   }
   return { rows, mean, steps }
