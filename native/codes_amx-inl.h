@@ -1,5 +1,5 @@
-// How pages of codes are read in the tiles of AMX: numbers of 16 bits, queries and weights, as two signed bytes each in rows
-// of their own, so that sums of products with codes are the whole numbers that the vector kernels get, and all else is
+// How pages of codes are read in the tiles of AMX: numbers of 16 bits, queries and weights, as two bytes each in rows of
+// their own, so that sums of products with codes are the whole numbers that the vector kernels get, and all else is
 // theirs. Of heads with 128 channels, of which no more than eight share a key.
 #pragma once
 #include "kv-inl.h"
@@ -23,25 +23,25 @@ struct CodeTiles : TileShapes {
   }
 };
 
-// Codes of two products, [kDepthTiles * 16][16][4] each.
-struct alignas(64) TwoCodes { int32_t of[2][kDepthTiles * kTileInts]; };
+// The codes of one product, [kDepthTiles * 16][16][4].
+struct alignas(64) TileOfCodes { int32_t words[kDepthTiles * kTileInts]; };
 
-// Sums of two products with the left factor in tiles `left0` and `left1`: in turns, for each adds to what it gave before.
-#define A3B_TWO_PRODUCTS(left0, left1, codes, first, second) \
-  touch();                                                   \
-  _tile_zero(0);                                             \
-  _tile_zero(1);                                             \
-  _tile_loadd(6, (codes).of[0], 64);                         \
-  _tile_dpbsud(0, left0, 6);                                 \
-  _tile_loadd(7, (codes).of[1], 64);                         \
-  _tile_dpbsud(1, left0, 7);                                 \
-  _tile_loadd(6, (codes).of[0] + kTileInts, 64);             \
-  _tile_dpbsud(0, left1, 6);                                 \
-  _tile_loadd(7, (codes).of[1] + kTileInts, 64);             \
-  _tile_dpbsud(1, left1, 7);                                 \
-  _tile_stored(0, first, 64);                                \
-  _tile_stored(1, second, 64);                               \
-  touch()
+// sums = the left factor in tiles 2 and 3, or `later` in 4 and 5, times codes.
+template <bool later = false> inline void tileProduct(const TileOfCodes& codes, int32_t* sums) {
+  touch();
+  _tile_zero(0);
+  _tile_loadd(6, codes.words, 64);
+  _tile_loadd(7, codes.words + kTileInts, 64);
+  if constexpr (later) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(0, 5, 7);
+  } else {
+    _tile_dpbssd(0, 2, 6);
+    _tile_dpbssd(0, 3, 7);
+  }
+  _tile_stored(0, sums, 64);
+  touch();
+}
 
 // Numbers of 16 bits of `group` heads as left factors: their upper bytes, then the lower ones. Those of 64 tokens lie as
 // packing leaves them, so that word 4 k + v of a row has tokens 4 k to 4 k + 3 of block v.
@@ -52,7 +52,7 @@ struct alignas(64) SplitNumbers {
     for (int i = 0; i < kDepthTiles; i++, whole += 4) {
       const VI a = _mm512_packs_epi32(whole[0], whole[1]), b = _mm512_packs_epi32(whole[2], whole[3]);
       auto upper = [](VI v) { return _mm512_srai_epi16(_mm512_add_epi16(v, _mm512_set1_epi16(128)), 8); };
-      auto lower = [](VI v) { return _mm512_and_si512(v, _mm512_set1_epi16(255)); };
+      auto lower = [](VI v) { return _mm512_and_si512(v, _mm512_set1_epi16(255)); };  // signed, once it is a byte
       _mm512_store_si512(rows[i][head], _mm512_packs_epi16(upper(a), upper(b)));
       _mm512_store_si512(rows[i][group + head], _mm512_packus_epi16(lower(a), lower(b)));
     }
@@ -63,6 +63,37 @@ struct alignas(64) SplitSums {
   int32_t rows[2 * kTileHeads][16];
 
   VI of(int head, int group) const { return addInt(upBy<8>(loadInt(rows[head])), loadInt(rows[group + head])); }
+};
+
+// Each byte's bits that are kept, of which some are turned.
+template <int kept, int turned> inline VI keepAndTurn(VI v) {
+  return _mm512_ternarylogic_epi32(v, _mm512_set1_epi8(static_cast<char>(kept)), _mm512_set1_epi8(static_cast<char>(turned)), 0x6a);
+}
+
+// Codes as signed numbers: of b bits, counted from the middle in half steps of 2^(7 - b); of eight bits less 128.
+template <int bits, int vector> inline VI signedCodes(const FourCodes& four) {
+  constexpr int upper = static_cast<int>(0xf0f0f0f0), kept = 256 - (1 << (8 - bits)), turned = bits == 8 ? 128 : 128 + (1 << (7 - bits));
+  auto moved = [](const Nibbles& n) __attribute__((always_inline)) { return vector & 1 ? n.odd : n.even; };
+  VI codes = moved(four.upper);
+  if constexpr (!(vector & 2)) codes = upBy<4>(codes);
+  if constexpr (bits > 4) codes = pick<upper>(codes, vector & 2 ? downBy<4>(moved(four.lower)) : moved(four.lower));
+  return keepAndTurn<kept, turned>(codes);
+}
+
+// Sums of products with those become sums of numbers times levels, as `aroundMiddle` has them.
+template <int bits> inline VF ofSigned(VI products, const Wholes& wholes) {
+  if constexpr (bits == 8) return mul(toFloat(addInt(upBy<1>(products), set1Int(wholes.sum))), set1(wholes.unit * 0.5f));
+  else return mul(toFloat(products), set1(wholes.unit / (1 << (8 - bits))));
+}
+
+// What is read next, fetched a little at a time: it lies elsewhere, where the processor does not look by itself, and many lines at
+// once would stand in the way of the loads.
+struct NextLines {
+  const uint8_t *at = nullptr, *end = nullptr;
+
+  void fetch(int lines) {
+    for (; lines > 0 && at < end; lines--, at += 64) prefetchFar(at);
+  }
 };
 
 // In place of VectorCodes.
@@ -85,61 +116,62 @@ class TileCodes {
     }
   }
 
-  void scores(const float* q, int group, const KvPage& page, const KvPage& next, float* to) const {
-    const uint8_t* const after = next.tier == 0 ? page.pieces[0] : next.pieces[0];
-    if (page.tier == 1) return scoresOf<1>(q, group, page, after, to);
-    if (page.tier == 2) return scoresOf<2>(q, group, page, after, to);
-    return scoresOf<3>(q, group, page, after, to);
+  void scores(const float* q, int group, const KvPage& page, const KvPage& next, float* to) {
+    next_ = {};
+    if (next.tier != 0 && &next != &page) next_ = {next.pieces[0], next.pieces[0] + nestedBytes(kTileHeadDim)};
+    if (page.tier == 1) return scoresOf<1>(q, group, page, to);
+    if (page.tier == 2) return scoresOf<2>(q, group, page, to);
+    return scoresOf<3>(q, group, page, to);
   }
 
-  void values(const float* p, int group, const KvPage& page, float* to) const {
+  void values(const float* p, int group, const KvPage& page, float* to) {
     if (page.tier == 1) return valuesOf<1>(p, group, page, to);
     if (page.tier == 2) return valuesOf<2>(p, group, page, to);
     return valuesOf<3>(p, group, page, to);
   }
 
  private:
+  static constexpr int kLinesAtOnce = 4;  // 64 times a page, which is all of it
+
   SplitNumbers queries_;
   Wholes wholes_[kTileHeads];
+  NextLines next_;
 
-  template <int tier> void scoresOf(const float* q, int group, const KvPage& page, const uint8_t* next, float* to) const {
-    constexpr int each = nestedBytes(kTileHeadDim) / kPageBlocks, bits = kTierBits[tier].key;
+  template <int tier> void scoresOf(const float* q, int group, const KvPage& page, float* to) {
+    constexpr int bits = kTierBits[tier].key;
     const PartPlace keys = keyPlace(page.pieces, kTileHeadDim);
-    TwoCodes codes[2];
-    SplitSums sums[2][2];
-    // Two blocks.
-    auto unpackBlocks = [&](int i) __attribute__((always_inline)) {
-      for (int b = 2 * i; b < 2 * i + 2; b++) {
-        const BlockPlanes<kKeys> at(keys.planes, kTierPlanes[tier], b, kTileHeadDim);
-        for (int j = 0; j < each; j += 64) prefetchFar(next + b * each + j);
-        for (int line = 0; line < kTileChunks; line += 2)
-          overLines<kKeys, bits>(at.at, line, [&]<int vector>(int line, const FourCodes& four) __attribute__((always_inline)) {
-            storeInt(codes[i % 2].of[b % 2] + (line * 4 + vector) * 16, codesFrom<bits, vector, 0x01010101>(four));
-          });
+    TileOfCodes codes[2];
+    SplitSums sums[2];
+    auto unpackBlock = [&](int b) __attribute__((always_inline)) {
+      const BlockPlanes<kKeys> at(keys.planes, kTierPlanes[tier], b, kTileHeadDim);
+      for (int line = 0; line < kTileChunks; line += 2) {
+        next_.fetch(kLinesAtOnce);
+        overLines<kKeys, bits>(at.at, line, [&]<int vector>(int line, const FourCodes& four) __attribute__((always_inline)) {
+          storeInt(codes[b % 2].words + (line * 4 + vector) * 16, signedCodes<bits, vector>(four));
+        });
       }
     };
-    auto take = [&](int i) __attribute__((always_inline)) {
-      for (int b = 2 * i; b < 2 * i + 2; b++)
-        for (int g = 0; g < group; g++) store(to + g * kPageTokens + b * 16, aroundMiddle<bits>(sums[i % 2][b % 2].of(g, group), wholes_[g]));
+    auto take = [&](int b) __attribute__((always_inline)) {
+      for (int g = 0; g < group; g++) store(to + g * kPageTokens + b * 16, ofSigned<bits>(sums[b % 2].of(g, group), wholes_[g]));
     };
     touch();
     _tile_loadd(2, queries_.rows[0], 64);
     _tile_loadd(3, queries_.rows[1], 64);
-    unpackBlocks(0);
-    // A tile waits for what was just stored, and its sums wait for it: meanwhile the next blocks are unpacked.
-    for (int i = 0; i < kPageBlocks / 2; i++) {
-      if (i + 1 < kPageBlocks / 2) unpackBlocks(i + 1);
-      A3B_TWO_PRODUCTS(2, 3, codes[i % 2], sums[i % 2][0].rows[0], sums[i % 2][1].rows[0]);
-      if (i > 0) take(i - 1);
+    unpackBlock(0);
+    // A tile waits for what was just stored, and its sums wait for it: meanwhile the next block is unpacked.
+    for (int b = 0; b < kPageBlocks; b++) {
+      if (b + 1 < kPageBlocks) unpackBlock(b + 1);
+      tileProduct(codes[b % 2], sums[b % 2].rows[0]);
+      if (b > 0) take(b - 1);
     }
-    take(kPageBlocks / 2 - 1);
+    take(kPageBlocks - 1);
     scaleScores<kTileChunks>(q, group, keys, page.means, bits, to);
   }
 
-  template <int tier> void valuesOf(const float* p, int group, const KvPage& page, float* to) const {
+  template <int tier> void valuesOf(const float* p, int group, const KvPage& page, float* to) {
     constexpr int pairs = kTileChunks / 2, bits = kTierBits[tier].value;
     const PartPlace values = valuePlace(page.pieces, kTileHeadDim);
-    TwoCodes codes[2];
+    TileOfCodes codes[2][2];
     SplitSums sums[2][2];
     SplitNumbers split[2];
     Wholes wholes[2][kTileHeads];
@@ -147,8 +179,9 @@ class TileCodes {
     auto unpackLines = [&](int i) __attribute__((always_inline)) {
       for (int b = 0; b < kPageBlocks; b++) {
         const BlockPlanes<kValues> at(values.planes, kTierPlanes[tier], b, kTileHeadDim);
+        next_.fetch(kLinesAtOnce);
         overLines<kValues, bits>(at.at, 2 * i, [&]<int quad>(int line, const FourCodes& four) __attribute__((always_inline)) {
-          storeInt(codes[i % 2].of[line % 2] + (b / 4 * 16 + quad * 4 + b % 4) * 16, codesFrom<bits, quad, 0x01010101>(four));
+          storeInt(codes[i % 2][line % 2].words + (b / 4 * 16 + quad * 4 + b % 4) * 16, signedCodes<bits, quad>(four));
         });
       }
     };
@@ -156,13 +189,14 @@ class TileCodes {
       for (int line = 0; line < 2; line++)
         for (int g = 0; g < group; g++) {
           float* at = to + g * kTileHeadDim + (2 * i + line) * 16;
-          store(at, add(load(at), aroundMiddle<bits>(sums[i % 2][line].of(g, group), wholes[2 * i / pairs][g])));
+          store(at, add(load(at), ofSigned<bits>(sums[i % 2][line].of(g, group), wholes[2 * i / pairs][g])));
         }
     };
     unpackLines(0);
-    wholeWeights<kTileChunks>(p, group, values, page.means, bits, to, [&](int g, int half, const VI* whole, const Wholes& worth) {
+    addMeans<kTileChunks>(p, group, values, page.means, to);
+    wholeWeights(p, group, values, bits, [&](int g, int half, const VI* whole, float unit) __attribute__((always_inline)) {
       split[half].put(g, group, whole);
-      wholes[half][g] = worth;
+      wholes[half][g] = {unit, bits == 8 ? sumOf<kPageBlocks>(whole) : 0};
     });
     touch();
     _tile_loadd(2, split[0].rows[0], 64);
@@ -171,10 +205,9 @@ class TileCodes {
     _tile_loadd(5, split[1].rows[1], 64);
     for (int i = 0; i < pairs; i++) {
       if (i + 1 < pairs) unpackLines(i + 1);
-      if (2 * i < pairs) {
-        A3B_TWO_PRODUCTS(2, 3, codes[i % 2], sums[i % 2][0].rows[0], sums[i % 2][1].rows[0]);
-      } else {
-        A3B_TWO_PRODUCTS(4, 5, codes[i % 2], sums[i % 2][0].rows[0], sums[i % 2][1].rows[0]);
+      for (int line = 0; line < 2; line++) {
+        if (2 * i < pairs) tileProduct(codes[i % 2][line], sums[i % 2][line].rows[0]);
+        else tileProduct<true>(codes[i % 2][line], sums[i % 2][line].rows[0]);
       }
       if (i > 0) take(i - 1);
     }
@@ -192,38 +225,39 @@ class TileScan {
   }
   ~TileScan() { release(); }
 
-  void levels(const PartPlace& keys, const float* bases, const uint8_t* next, float* levels, int32_t* tops) const {
-    constexpr int each = scannedBytes(kTileHeadDim) / kPageBlocks;
-    TwoCodes codes[2];
-    alignas(64) int32_t sums[2][2][kTileHeads][16];
-    VF most[kTileHeads];
+  void levels(const PartPlace& keys, const float* bases, const uint8_t* next, float* levels, float* largest) const {
+    NextLines nextLines{next, next + scannedBytes(kTileHeadDim)};
+    TileOfCodes codes[2];
+    alignas(64) int32_t sums[2][kTileHeads][16];
+    VF most[16];
     for (VF& m : most) m = set1(-kMostLevel);
-    auto unpackBlocks = [&](int i) __attribute__((always_inline)) {
-      for (int j = 2 * i * each / 64 * 64; j < (2 * i + 2) * each; j += 64) prefetchFar(next + j);
-      for (int line = 0; line < 2 * kTileChunks; line++) {
-        const VB four = loadBytes(lineAt(keys.planes[0], 2 * i * kTileChunks + line));
-        int32_t* to = codes[i % 2].of[0] + line * 64;
-        storeInt(to, pairAt<0>(four)), storeInt(to + 16, pairAt<2>(four)), storeInt(to + 32, pairAt<4>(four)), storeInt(to + 48, pairAt<6>(four));
+    // 64 times the code, counted from the middle.
+    auto level = [](VI v) __attribute__((always_inline)) { return keepAndTurn<0xc0, 0xa0>(v); };
+    auto unpackBlock = [&](int b) __attribute__((always_inline)) {
+      nextLines.fetch(1);
+      for (int line = 0; line < kTileChunks; line++) {
+        const VI four = loadInt(lineAt(keys.planes[0], b * kTileChunks + line));
+        int32_t* to = codes[b % 2].words + line * 64;
+        nextLines.fetch(1);
+        storeInt(to, level(upBy<6>(four))), storeInt(to + 16, level(upBy<4>(four))), storeInt(to + 32, level(upBy<2>(four))), storeInt(to + 48, level(four));
       }
     };
-    auto take = [&](int i) __attribute__((always_inline)) {
-      for (int b = 2 * i; b < 2 * i + 2; b++) {
-        const VF scales = loadHalf(keys.scales + b * 16);
-        for (int g = 0; g < group_; g++) {
-          const VF level = levelOf(loadInt(sums[i % 2][b % 2][g]), scales, q_, g, bases[g]);
-          most[g] = maxOf(level, most[g]);
-          store(levels + g * kPageTokens + b * 16, level);
-        }
+    auto take = [&](int b) __attribute__((always_inline)) {
+      const VF scales = loadHalf(keys.scales + b * 16);
+      for (int g = 0; g < group_; g++) {
+        const VF level = levelOf(toFloat(loadInt(sums[b % 2][g])), scales, q_.unit[g] / 64, bases[g]);
+        most[g] = maxOf(level, most[g]);
+        store(levels + g * kPageTokens + b * 16, level);
       }
     };
-    unpackBlocks(0);
-    for (int i = 0; i < kPageBlocks / 2; i++) {
-      if (i + 1 < kPageBlocks / 2) unpackBlocks(i + 1);
-      A3B_TWO_PRODUCTS(2, 3, codes[i % 2], sums[i % 2][0], sums[i % 2][1]);
-      if (i > 0) take(i - 1);
+    unpackBlock(0);
+    for (int b = 0; b < kPageBlocks; b++) {
+      if (b + 1 < kPageBlocks) unpackBlock(b + 1);
+      tileProduct(codes[b % 2], sums[b % 2][0]);
+      if (b > 0) take(b - 1);
     }
-    take(kPageBlocks / 2 - 1);
-    for (int g = 0; g < group_; g++) tops[g] = topOf(most[g]);
+    take(kPageBlocks - 1);
+    maxLanes16(most, largest);
   }
 
  private:

@@ -305,10 +305,11 @@ struct Run {
     const int group = step.columns[a[1]] / (kv.kvHeads * kv.headDim);
     auto gathered = [&](int task) { return placed(e.gathered.data() + task * gatheredBytes(group, kv.headDim)); };
     pool.run(kv.kvHeads * rows * spans, 1, [&](int first, int last, int thread) {
+      const float* q = nullptr;
       for (int i = first; i < last && !pool.cancelled; i++) {
         const AttendRow row = attendRow(kv, i / spans / rows, i / spans % rows);
-        if (i % spans * kSpanTokens >= row.context || chooses[row.row]) continue;
-        attendSpan(kv, a, row, i % spans, loadQueries(kv, a, row, thread), thread, gathered(i));
+        if (i == first || i % spans == 0) q = loadQueries(kv, a, row, thread);
+        if (i % spans * kSpanTokens < row.context && !chooses[row.row]) attendSpan(kv, a, row, i % spans, q, thread, gathered(i));
       }
     });
     pool.run(kv.kvHeads * rows, 1, [&](int first, int last, int) {

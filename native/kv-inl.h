@@ -143,18 +143,23 @@ struct Wholes {
   int32_t sum;
 };
 
-template <int vectors> [[gnu::always_inline]] inline Wholes wholesOf(const VF* x, VI* out) {
+// Where all are smaller they are taken for zeros: the reciprocal would overflow.
+constexpr float kTiny = 1e-30f;
+inline float inverseUnit(float largest) { return largest > kTiny ? kMostWhole / largest : 0.0f; }
+inline float unitOf(float largest) { return largest > kTiny ? largest / kMostWhole : 0.0f; }
+
+template <int vectors> inline int32_t sumOf(const VI* whole) {
+  VI sums = whole[0];
+  for (int i = 1; i < vectors; i++) sums = addInt(sums, whole[i]);
+  return sumLanesInt(sums);
+}
+
+template <int vectors> inline Wholes wholesOf(const VF* x, VI* out) {
   VF most = zero();
   for (int i = 0; i < vectors; i++) most = maxOf(abs(x[i]), most);
   const float largest = maxLanes(most);
-  const bool tiny = !(largest > 1e-30f);  // the reciprocal would overflow
-  const VF inverse = set1(tiny ? 0.0f : kMostWhole / largest);
-  VI sums = zeroInt();
-  for (int i = 0; i < vectors; i++) {
-    out[i] = toInt(mul(x[i], inverse));
-    sums = addInt(sums, out[i]);
-  }
-  return {tiny ? 0.0f : largest / kMostWhole, sumLanesInt(sums)};
+  for (int i = 0; i < vectors; i++) out[i] = toInt(mul(x[i], set1(inverseUnit(largest))));
+  return {unitOf(largest), sumOf<vectors>(out)};
 }
 
 // Sums of whole numbers times codes become sums of numbers times levels, which lie around the codes' middle.
@@ -251,40 +256,62 @@ template <int chunks> inline void meanOf(const uint16_t* mean, VF* out) {
   for (int c = 0; c < chunks; c++) out[c] = loadHalf(mean + c * 16);
 }
 
-// out += probabilities [group][kPageTokens] times the values' mean; and put(head, half of the channels, weights, what they are
-// worth): probabilities times the steps of that half as whole numbers [kPageBlocks].
-template <int chunks, class Put> inline void wholeWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, float* out, Put put) {
-  constexpr int headDim = chunks * 16, vectors = kPageBlocks;
-  const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
-  VF steps[2][vectors], mean[chunks];
-  for (int i = 0; i < 2 * vectors; i++) steps[i / vectors][i % vectors] = mul(loadHalf(values.scales + i * 16), coarser);
-  if (means == nullptr) meanOf<chunks>(values.mean, mean);
+// out += probabilities [group][kPageTokens] times the values' mean.
+template <int chunks> inline void addMeans(const float* p, int group, const PartPlace& values, const BlockMeans* means, float* out) {
+  VF mean[chunks];
+  if (means == nullptr) {
+    alignas(64) float totals[16];
+    VF sums[16];
+    for (int g = 0; g < 16; g++) sums[g] = zero();
+    for (int g = 0; g < group; g++)
+      for (int t = 0; t < kPageTokens; t += 16) sums[g] = add(sums[g], load(p + g * kPageTokens + t));
+    sumLanes16(sums, totals);
+    meanOf<chunks>(values.mean, mean);
+    for (int g = 0; g < group; g++) addMean<chunks>(mean, totals[g], out + g * chunks * 16);
+    return;
+  }
+  alignas(64) float totals[kMaxGroup][16];
   for (int g = 0; g < group; g++) {
-    VF sum = zero(), w[2][vectors], ofBlocks[16];
-    for (int i = 0; i < vectors; i++) {
-      ofBlocks[i] = load(p + g * kPageTokens + i * 16), ofBlocks[vectors + i] = zero();
-      sum = add(sum, ofBlocks[i]);
-      for (int half = 0; half < 2; half++) w[half][i] = mul(ofBlocks[i], steps[half][i]);
-    }
-    if (means == nullptr) {
-      addMean<chunks>(mean, sumLanes(sum), out + g * headDim);
-    } else {
-      alignas(64) float totals[16];
-      sumLanes16(ofBlocks, totals);
-      for (int b = 0; b < vectors; b++) meanOf<chunks>(means[b].values, mean), addMean<chunks>(mean, totals[b], out + g * headDim);
-    }
-    for (int half = 0; half < 2; half++) {
-      VI whole[vectors];
-      const Wholes wholes = wholesOf<vectors>(w[half], whole);
-      put(g, half, whole, wholes);
+    VF ofBlocks[16];
+    for (int b = 0; b < kPageBlocks; b++) ofBlocks[b] = load(p + g * kPageTokens + b * 16), ofBlocks[kPageBlocks + b] = zero();
+    sumLanes16(ofBlocks, totals[g]);
+  }
+  for (int b = 0; b < kPageBlocks; b++) {
+    meanOf<chunks>(means[b].values, mean);
+    for (int g = 0; g < group; g++) addMean<chunks>(mean, totals[g][b], out + g * chunks * 16);
+  }
+}
+
+// put(head, half of the channels, weights [kPageBlocks], what one is worth): probabilities [group][kPageTokens] times the steps of
+// that half, as whole numbers.
+template <class Put> inline void wholeWeights(const float* p, int group, const PartPlace& values, int bits, Put put) {
+  const VF coarser = set1(static_cast<float>(1 << (8 - bits)));
+  VF steps[2][kPageBlocks];
+  for (int i = 0; i < 2 * kPageBlocks; i++) steps[i / kPageBlocks][i % kPageBlocks] = mul(loadHalf(values.scales + i * 16), coarser);
+  for (int first = 0; first < group; first += 8, p += 8 * kPageTokens) {
+    const int heads = group - first < 8 ? group - first : 8;
+    alignas(64) float largest[16];
+    VF most[16];
+    for (int i = 0; i < 16; i++) most[i] = zero();
+    for (int g = 0; g < heads; g++)
+      for (int b = 0; b < kPageBlocks; b++) {
+        const VF probability = load(p + g * kPageTokens + b * 16);
+        for (int half = 0; half < 2; half++) most[2 * g + half] = maxOf(mul(probability, steps[half][b]), most[2 * g + half]);
+      }
+    maxLanes16(most, largest);
+    for (int i = 0; i < 2 * heads; i++) {
+      VI whole[kPageBlocks];
+      for (int b = 0; b < kPageBlocks; b++)
+        whole[b] = toInt(mul(mul(load(p + i / 2 * kPageTokens + b * 16), steps[i % 2][b]), set1(inverseUnit(largest[i]))));
+      put(first + i / 2, i % 2, whole, unitOf(largest[i]));
     }
   }
 }
 
-template <int chunks> inline void pairedWeights(const float* p, int group, const PartPlace& values, const BlockMeans* means, int bits, WholeWeights* weights, float* out) {
-  wholeWeights<chunks>(p, group, values, means, bits, out, [&](int g, int half, const VI* whole, const Wholes& wholes) {
+inline void pairedWeights(const float* p, int group, const PartPlace& values, int bits, WholeWeights* weights) {
+  wholeWeights(p, group, values, bits, [&](int g, int half, const VI* whole, float unit) {
     for (int i = 0; i < kPageBlocks; i++) storePairs(weights[g].tokens[half] + i * 16, whole[i]);
-    weights[g].wholes[half] = wholes;
+    weights[g].wholes[half] = {unit, sumOf<kPageBlocks>(whole)};
   });
 }
 
@@ -342,7 +369,8 @@ template <int chunks, int tier> void codedValues(const float* p, int group, cons
   const PartPlace values = valuePlace(page.pieces, chunks * 16);
   alignas(64) int32_t codes[kStripWords<chunks>];
   WholeWeights weights[kMaxGroup];
-  pairedWeights<chunks>(p, group, values, page.means, bits, weights, out);
+  addMeans<chunks>(p, group, values, page.means, out);
+  pairedWeights(p, group, values, bits, weights);
   for (int strip = 0; strip * 4 < chunks; strip++) {
     valueCodes<chunks, tier>(values.planes, strip, codes);
     stripProducts<chunks, bits>(weights, group, codes, strip, out);

@@ -87,7 +87,8 @@ inline void packCodes(Part part, const int32_t* codes, int headDim, int planes, 
 
 // ---- unpacking
 
-// Four bits or fewer of four vectors' codes: of vectors 0 and 2 in the lower and upper nibbles of one, of 1 and 3 of the other.
+// Four bits of four vectors' codes, or the upper ones of fewer: of vectors 0 and 2 in the lower and upper nibbles of one, of 1
+// and 3 in those of the other.
 struct Nibbles { VI even, odd; };
 
 template <int by> inline VI moved(VI v) {
@@ -112,8 +113,8 @@ struct FourCodes { Nibbles upper, lower; };
 template <Part part, int bits, bool odd, int plane = 0, int above = 0>
 inline void addPlanes(const uint8_t* const* planes, int line, FourCodes& to) {
   if constexpr (above < bits) {
-    constexpr int each = kPlaneBits[part][plane], place = bits - above - each, split = bits > 4 ? bits - 4 : 0;
-    if constexpr (place >= split) addPlane<each, place - split, odd, above == 0>(planes[plane], line, to.upper);
+    constexpr int each = kPlaneBits[part][plane], place = 8 - above - each;
+    if constexpr (place >= 4) addPlane<each, place - 4, odd, above == 0>(planes[plane], line, to.upper);
     else addPlane<each, place, odd, above == 4>(planes[plane], line, to.lower);
     addPlanes<part, bits, odd, plane + 1, above + each>(planes, line, to);
   }
@@ -122,10 +123,12 @@ inline void addPlanes(const uint8_t* const* planes, int line, FourCodes& to) {
 // Codes of vector `vector` of four, from `shift` on in each nibble's place: all bytes of a word, or, with a unit of 0x10001, its
 // first and third one, by 8 more its second and fourth.
 template <int bits, int vector, int unit, int shift = 0> inline VI codesFrom(const FourCodes& four) {
-  constexpr int down = (vector & 2) * 2 + shift, upper = bits < 4 ? bits : 4;
-  auto of = [&](const Nibbles& n, int width) { return andInt(downBy<down>(vector & 1 ? n.odd : n.even), unit * ((1 << width) - 1)); };
-  if constexpr (bits <= 4) return of(four.upper, upper);
-  else return orInt(upBy<bits - 4>(of(four.upper, 4)), of(four.lower, bits - 4));
+  auto of = [&]<int width>(const Nibbles& n) __attribute__((always_inline)) {
+    constexpr int down = (vector & 2) * 2 + shift + 4 - width;
+    return andInt(downBy<down>(vector & 1 ? n.odd : n.even), unit * ((1 << width) - 1));
+  };
+  if constexpr (bits <= 4) return of.template operator()<bits>(four.upper);
+  else return orInt(upBy<bits - 4>(of.template operator()<4>(four.upper)), of.template operator()<bits - 4>(four.lower));
 }
 
 // fn.operator()<vector of four>(line, codes) over the vectors of lines [line, line + 2) of a block.

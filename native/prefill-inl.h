@@ -173,7 +173,9 @@ template <int chunks, int tier> void attendCodes(const float* q, int group, cons
     blockProducts<chunks / 2, bits.key, kBlockVectors>(queries, group, keys + b * kBlockWords<chunks>, scores + b * 16);
   scaleScores<chunks>(q, group, keyPlace(page.pieces, headDim), page.means, bits.key, scores);
   weighScores(scores, group, headDim, kPageTokens, out);
-  pairedWeights<chunks>(scores, group, valuePlace(page.pieces, headDim), page.means, bits.value, weights, sums);
+  const PartPlace valuePart = valuePlace(page.pieces, headDim);
+  addMeans<chunks>(scores, group, valuePart, page.means, sums);
+  pairedWeights(scores, group, valuePart, bits.value, weights);
   for (int strip = 0; strip * 4 < chunks; strip++)
     stripProducts<chunks, bits.value>(weights, group, values + strip * kStripWords<chunks>, strip, sums);
 }

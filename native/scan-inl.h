@@ -52,32 +52,31 @@ template <int words, int heads, int blocks> inline void scanBlocks(const uint8_t
   }
 }
 
-// 2^x to 6 %, right in the mean (Schraudolph 1999).
-inline VF roughPower(VF x) {
+// 2^(x - top) to 6 %, right in the mean (Schraudolph 1999).
+inline VF roughPower(VF x, float top) {
   constexpr int32_t one = 127 << 23, lower = static_cast<int32_t>(0.0575 * (1 << 23) + 0.5);
-  return bitsAsFloats(addInt(toInt(mul(maxOf(x, set1(-60.0f)), set1(1 << 23))), set1Int(one - lower)));
+  constexpr float unit = 1 << 23;  // products with it are exact
+  const VF place = maxOf(fma(x, set1(unit), set1(-top * unit)), set1(-60 * unit));
+  return bitsAsFloats(addInt(toInt(place), set1Int(one - lower)));
 }
 
 constexpr float kMostLevel = 0x1p20f;
 
-// Scores in powers of two.
-inline VF levelOf(VI products, VF scales, const ScanQueries& q, int g, float base) {
-  const VF level = add(mul(sub(toFloat(products), set1(q.middle[g])), mul(scales, set1(q.unit[g]))), set1(base));
-  return minOf(maxOf(level, set1(-kMostLevel)), set1(kMostLevel));
-}
+// Scores in powers of two; products are counted from the middle.
+inline VF levelOf(VF products, VF scales, float unit, float base) { return add(mul(products, mul(scales, set1(unit))), set1(base)); }
 
-inline int32_t topOf(VF levels) {
-  alignas(64) int32_t nearest[16];
-  storeInt(nearest, toInt(set1(maxLanes(levels))));
-  return nearest[0];
+inline int32_t nearest(float x) {
+  alignas(64) int32_t lanes[16];
+  storeInt(lanes, toInt(set1(x)));
+  return lanes[0];
 }
 
 // What is read of a page.
 constexpr int scannedBytes(int headDim) { return 2 * headDim + 2 * kPageTokens + kPageTokens * headDim / 4; }
 
-// Levels of one page for `heads` queries, [heads][kPageTokens]; the largest of each as `tops`. Meanwhile what will be read of
+// Levels of one page for `heads` queries, [heads][kPageTokens]; the largest of each. Meanwhile what will be read of
 // the next page is fetched: it lies elsewhere, where the processor does not look by itself.
-template <int words, int heads> void headLevels(const ScanQueries& q, int first, const float* bases, const PartPlace& keys, const uint8_t* next, float* levels, int32_t* tops) {
+template <int words, int heads> void headLevels(const ScanQueries& q, int first, const float* bases, const PartPlace& keys, const uint8_t* next, float* levels, float* largest) {
   constexpr int blocks = kBlockVectors, step = 16 * blocks, bytes = scannedBytes(words * 32);
   VF most[heads];
   for (int g = 0; g < heads; g++) most[g] = set1(-kMostLevel);
@@ -90,25 +89,36 @@ template <int words, int heads> void headLevels(const ScanQueries& q, int first,
 #pragma GCC unroll 16
     for (int j = 0; j < heads * blocks; j++) {
       const int g = j / blocks, b = j % blocks;
-      const VF level = levelOf(sums[j], scales[b], q, first + g, bases[first + g]);
+      const VF level = levelOf(sub(toFloat(sums[j]), set1(q.middle[first + g])), scales[b], q.unit[first + g], bases[first + g]);
       most[g] = maxOf(level, most[g]);
       store(levels + (first + g) * kPageTokens + t + b * 16, level);
     }
   }
-  for (int g = 0; g < heads; g++) tops[first + g] = topOf(most[g]);
+  for (int g = 0; g < heads; g++) largest[first + g] = maxLanes(most[g]);
 }
 
 template <int words> struct VectorScan {
   const ScanQueries& q;
   const int group;
 
-  void levels(const PartPlace& keys, const float* bases, const uint8_t* next, float* levels, int32_t* tops) const {
+  void levels(const PartPlace& keys, const float* bases, const uint8_t* next, float* levels, float* largest) const {
     int first = 0;
-    for (; first + 8 <= group; first += 8) headLevels<words, 8>(q, first, bases, keys, next, levels, tops);
-    for (; first + 4 <= group; first += 4) headLevels<words, 4>(q, first, bases, keys, next, levels, tops);
-    for (; first < group; first++) headLevels<words, 1>(q, first, bases, keys, next, levels, tops);
+    for (; first + 8 <= group; first += 8) headLevels<words, 8>(q, first, bases, keys, next, levels, largest);
+    for (; first + 4 <= group; first += 4) headLevels<words, 4>(q, first, bases, keys, next, levels, largest);
+    for (; first < group; first++) headLevels<words, 1>(q, first, bases, keys, next, levels, largest);
   }
 };
+
+// Bounds one query's levels so that what follows is finite; the largest.
+inline float boundLevels(float* levels) {
+  VF most = set1(-kMostLevel);
+  for (int t = 0; t < kPageTokens; t += 16) {
+    const VF bounded = minOf(maxOf(load(levels + t), set1(-kMostLevel)), set1(kMostLevel));
+    store(levels + t, bounded);
+    most = maxOf(bounded, most);
+  }
+  return maxLanes(most);
+}
 
 // `Scan` is how a page's levels come about: VectorScan or what gives the same bits.
 template <int words, class Scan> void scanPages(const Scan& scan, const float* rotated, int group, const KvPage* pages, int count, float* masses, int32_t* tops) {
@@ -116,19 +126,27 @@ template <int words, class Scan> void scanPages(const Scan& scan, const float* r
   alignas(64) float levels[kMaxGroup * kPageTokens], sums[16];
   for (int p = 0; p < count; p++, masses += group * kPageBlocks, tops += group) {
     const PartPlace keys = keyPlace(pages[p].pieces, headDim);
-    float bases[kMaxGroup];
-    for (int g = 0; g < group; g++) {
-      VF sum = zero();
-      for (int i = 0; i < headDim; i += 16) sum = add(sum, mul(load(rotated + g * headDim + i), loadHalf(keys.mean + i)));
-      bases[g] = kLog2e * sumLanes(sum);
+    alignas(64) float bases[kMaxGroup], largest[kMaxGroup];
+    VF mean[headDim / 16], products[kMaxGroup];
+    for (int i = 0; i < headDim / 16; i++) mean[i] = loadHalf(keys.mean + i * 16);
+    for (int g = 0; g < kMaxGroup; g++) {
+      products[g] = zero();
+      for (int i = 0; g < group && i < headDim / 16; i++) products[g] = add(products[g], mul(load(rotated + g * headDim + i * 16), mean[i]));
     }
-    scan.levels(keys, bases, pages[p + 1 < count ? p + 1 : p].pieces[0], levels, tops);
+    sumLanes16(products, bases);
+    for (float& base : bases) base *= kLog2e;
+    scan.levels(keys, bases, pages[p + 1 < count ? p + 1 : p].pieces[0], levels, largest);
+    for (int g = 0; g < group; g++) {
+      // What is so far below counts as nothing in any case.
+      if (!(largest[g] < kMostLevel && largest[g] > 64 - kMostLevel)) largest[g] = boundLevels(levels + g * kPageTokens);
+      tops[g] = nearest(largest[g]);
+    }
     for (int g = 0; g < group; g += 2) {
       VF powers[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++) {
         const int head = g + i / kPageBlocks < group ? g + i / kPageBlocks : g;
-        powers[i] = roughPower(sub(load(levels + head * kPageTokens + i % kPageBlocks * 16), set1(static_cast<float>(tops[head]))));
+        powers[i] = roughPower(load(levels + head * kPageTokens + i % kPageBlocks * 16), static_cast<float>(tops[head]));
       }
       sumLanes16(powers, sums);
       memcpy(masses + g * kPageBlocks, sums, (g + 1 < group ? 2 : 1) * kPageBlocks * 4);

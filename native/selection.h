@@ -40,10 +40,8 @@ class Selection {
   // Sets each coded page's mask of blocks; false where too little would be kept, so that all must be read.
   bool choose(uint8_t* masks) {
     if (!std::all_of(covered_, covered_ + e_.group, [](double share) { return std::isfinite(share); })) return false;
-    std::vector<uint64_t> order = ranks();
+    const std::vector<uint64_t> order = best();
     const int most = std::min(kMostBlocks, static_cast<int>(order.size()));
-    std::nth_element(order.begin(), order.begin() + (most - 1), order.end(), std::greater<>());
-    std::sort(order.begin(), order.begin() + most, std::greater<>());
     std::fill(masks, masks + e_.pages, uint8_t{0});
     for (blocks_ = 0; blocks_ < most && !(blocks_ >= kLeastBlocks && kept() >= kEnough); blocks_++) take(~static_cast<uint32_t>(order[blocks_]), masks);
     return kept() >= kTooLittle;
@@ -66,22 +64,28 @@ class Selection {
   }
   float shareOf(int page, int g) const { return static_cast<float>(power(page, g) * inverse_[g]); }
 
-  // Of each block, the largest of its shares of a query's attention as its bits, which order as it does, above what is
-  // larger for the lower of two blocks.
-  std::vector<uint64_t> ranks() const {
-    std::vector<uint64_t> ranks(static_cast<size_t>(e_.pages) * kPageBlocks);
-    for (int p = 0; p < e_.pages; p++) {
-      float best[kPageBlocks] = {};
+  // The kMostBlocks best blocks or more, best first: of each the largest of its shares of a query's attention as its bits, which
+  // order as it does, above what is larger for the lower of two blocks.
+  std::vector<uint64_t> best() const {
+    std::vector<float> largest(static_cast<size_t>(e_.pages) * kPageBlocks);
+    for (int p = 0; p < e_.pages; p++)
       for (int g = 0; g < e_.group; g++) {
         const float share = shareOf(p, g);
-        for (int b = 0; b < kPageBlocks; b++) best[b] = std::max(best[b], masses(p, g)[b] * share);
+        for (int b = 0; b < kPageBlocks; b++) largest[p * kPageBlocks + b] = std::max(largest[p * kPageBlocks + b], masses(p, g)[b] * share);
       }
-      for (int b = 0; b < kPageBlocks; b++) {
-        const auto block = static_cast<uint32_t>(p * kPageBlocks + b);
-        ranks[block] = static_cast<uint64_t>(std::bit_cast<uint32_t>(best[b])) << 32 | ~block;
-      }
+    // Their upper bits are counted, so that only those above what enough of them have are sorted.
+    constexpr int shift = 20;
+    std::vector<int> counts(1 << (32 - shift));
+    for (const float share : largest) counts[std::bit_cast<uint32_t>(share) >> shift]++;
+    uint32_t least = static_cast<uint32_t>(counts.size());
+    for (int taken = 0; least > 0 && taken < kMostBlocks;) taken += counts[--least];
+    std::vector<uint64_t> order;
+    for (uint32_t block = 0; block < largest.size(); block++) {
+      const auto bits = std::bit_cast<uint32_t>(largest[block]);
+      if (bits >> shift >= least) order.push_back(static_cast<uint64_t>(bits) << 32 | static_cast<uint32_t>(~block));
     }
-    return ranks;
+    std::sort(order.begin(), order.end(), std::greater<>());
+    return order;
   }
 
   void take(uint32_t block, uint8_t* masks) {

@@ -20,15 +20,18 @@ inline void maskScores(float* scores, int group, int count) {
     VF m = set1(out->largest[g]);
     for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
     const float next = maxLanes(m);
+    VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
     // A masked score weighs nothing at all, not the smallest exponential.
     for (int t = count; t < kPageTokens; t++) s[t] = 0;
-    VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
+    if (next == out->largest[g]) {  // nothing shrinks
+      out->total[g] += sumLanes(sum);
+      continue;
+    }
     float shrink[16];
     store(shrink, exponential(set1(out->largest[g] - next)));
     out->total[g] = out->total[g] * shrink[0] + sumLanes(sum);
-    if (next == out->largest[g]) continue;  // nothing shrinks
     out->largest[g] = next;
     for (int part = 0; part < 2; part++)
       for (int i = 0; i < headDim; i += 16) {

@@ -45,6 +45,9 @@ inline float maxLanes(VF v) {
 inline void sumLanes16(const VF* v, float* out) {
   for (int i = 0; i < 16; i++) out[i] = sumLanes(v[i]);
 }
+inline void maxLanes16(const VF* v, float* out) {
+  for (int i = 0; i < 16; i++) out[i] = maxLanes(v[i]);
+}
 
 inline __m256 half8(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline VF loadHalf(const uint16_t* p) { return {half8(p), half8(p + 8)}; }
@@ -173,7 +176,8 @@ inline VI dotSigned(VI acc, VB w, VB x) {
           dot8(acc.b, _mm256_abs_epi8(w.b), _mm256_sign_epi8(x.b, w.b))};
 }
 
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-inline void prefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+// Written out: GCC takes functions that do nothing else for functions that do nothing, and drops their calls.
+inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*static_cast<const char*>(p))); }
+inline void prefetchFar(const void* p) { asm volatile("prefetcht1 %0" ::"m"(*static_cast<const char*>(p))); }
 
 }  // namespace

@@ -36,20 +36,22 @@ inline float sumLanes(VF v) {
 }
 inline float maxLanes(VF v) { return _mm512_reduce_max_ps(v); }
 
-// sumLanes of 16 vectors at once, in the same order of additions.
-inline void sumLanes16(const VF* v, float* out) {
+// Of 16 vectors at once, each folded by 8, 4, 2, 1 lanes.
+template <class Op> [[gnu::always_inline]] inline void foldLanes16(const VF* v, float* out, Op op) {
   VF a[8], b[4], c[2];
   for (int i = 0; i < 8; i++)  // [v(i) folded to 8 | v(i+8) folded to 8]
-    a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 8], 0x44), _mm512_shuffle_f32x4(v[i], v[i + 8], 0xee));
+    a[i] = op(_mm512_shuffle_f32x4(v[i], v[i + 8], 0x44), _mm512_shuffle_f32x4(v[i], v[i + 8], 0xee));
   for (int i = 0; i < 4; i++)  // 128-bit lanes: i, i+8, i+4, i+12, folded to 4
-    b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd));
+    b[i] = op(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd));
   for (int i = 0; i < 2; i++)  // within a lane: first two folded of b(i), then of b(i+2)
-    c[i] = _mm512_add_ps(_mm512_shuffle_ps(b[i], b[i + 2], 0x44), _mm512_shuffle_ps(b[i], b[i + 2], 0xee));
-  const VF d = _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xdd));
+    c[i] = op(_mm512_shuffle_ps(b[i], b[i + 2], 0x44), _mm512_shuffle_ps(b[i], b[i + 2], 0xee));
+  const VF d = op(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xdd));
   // lane L, place p holds vector (p: 0, 2, 1, 3) + (L: 0, 8, 4, 12)
   const __m512i order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
   _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, d));
 }
+inline void sumLanes16(const VF* v, float* out) { foldLanes16(v, out, [](VF a, VF b) { return add(a, b); }); }
+inline void maxLanes16(const VF* v, float* out) { foldLanes16(v, out, [](VF a, VF b) { return maxOf(a, b); }); }
 
 inline VF loadHalf(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -139,7 +141,8 @@ inline VI dotSigned(VI acc, VB weights, VB x) {
   return _mm512_dpbusd_epi32(acc, _mm512_xor_si512(weights, _mm512_set1_epi8(-128)), x);
 }
 
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-inline void prefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+// Written out: GCC takes functions that do nothing else for functions that do nothing, and drops their calls.
+inline void prefetch(const void* p) { asm volatile("prefetcht0 %0" ::"m"(*static_cast<const char*>(p))); }
+inline void prefetchFar(const void* p) { asm volatile("prefetcht1 %0" ::"m"(*static_cast<const char*>(p))); }
 
 }  // namespace

@@ -56,6 +56,9 @@ inline void sumLanes16(const VF* x, float* out) {
     vst1q_f32(out + i, vpaddq_f32(low, high));
   }
 }
+inline void maxLanes16(const VF* v, float* out) {
+  for (int i = 0; i < 16; i++) out[i] = maxLanes(v[i]);
+}
 
 inline float32x4_t half4(uint16x4_t h) { return vcvt_f32_f16(vreinterpret_f16_u16(h)); }
 inline VF loadHalf(const uint16_t* p) { return quarters<VF>([&](int i) { return half4(vld1_u16(p + 4 * i)); }); }
@@ -169,7 +172,8 @@ inline VI dotPairs(VI acc, VI x, VI y) {
 inline VI signedStart(int32_t) { return zeroInt(); }
 inline VI dotSigned(VI acc, VB w, VB x) { return dot(acc, w, x); }
 
-inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
-inline void prefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
+// Written out: GCC takes functions that do nothing else for functions that do nothing, and drops their calls.
+inline void prefetch(const void* p) { asm volatile("prfm pldl1keep, [%0]" ::"r"(p)); }
+inline void prefetchFar(const void* p) { asm volatile("prfm pldl2keep, [%0]" ::"r"(p)); }
 
 }  // namespace

@@ -55,6 +55,9 @@ inline float maxLanes(const VF& v) {
 inline void sumLanes16(const VF* v, float* out) {
   for (int i = 0; i < 16; i++) out[i] = sumLanes(v[i]);
 }
+inline void maxLanes16(const VF* v, float* out) {
+  for (int i = 0; i < 16; i++) out[i] = maxLanes(v[i]);
+}
 
 inline VF halfsAt(const uint8_t* p) { return lanes([&](int i) { return halfToFloat(readU16(p + 2 * i)); }); }
 inline VF loadHalf(const uint16_t* p) { return lanes([&](int i) { return halfToFloat(p[i]); }); }

@@ -98,6 +98,9 @@ export interface Selections {
   tokens: number
 }
 
+/** The form of a page of codes, counted up where its bytes change, so that what was saved in another is refused. */
+export const kvForm = 2
+
 /** Bytes of one page of one key/value head in one layer: planes of bits; two means, one key and two value scales. */
 export function kvPageBytes(tier: KvTier, headDim: number): number {
   const { keyBits, valueBits } = kvTiers[tier]

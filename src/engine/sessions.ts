@@ -1,7 +1,7 @@
 // Step 4. Ended sequences in, plain data out that can be kept, sent or stored, and back into an engine later: what each
 // page holds, and what tells whether it is of use there. Knows pages and bytes; never files or text.
 
-import { kvTiers, pagesBehind, pageTokens } from "../backend/backend.ts"
+import { kvForm, kvTiers, pagesBehind, pageTokens } from "../backend/backend.ts"
 import type { Backend, CodedTier, KvCache, KvTier } from "../backend/backend.ts"
 import { UserError } from "../util/errors.ts"
 import { pagesFor } from "./pages.ts"
@@ -105,7 +105,7 @@ export class Sessions {
   get #described(): string {
     const { layers, kvHeads, headDim } = this.#cache.shape
     const { tier, window } = this.#tiers.policy
-    const kept = tier === 0 ? "all in full" : `${kvTiers[tier].name} behind ${window} tokens`
+    const kept = tier === 0 ? "all in full" : `${kvTiers[tier].name} (form ${kvForm}) behind ${window} tokens`
     return `${this.#backend.name}, ${layers} layers of ${kvHeads} x ${headDim}, ${kept}`
   }
 
