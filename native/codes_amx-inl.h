@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr int kTileChunks = 8, kTileWords = 16, kTileHeads = 8;
+constexpr int kTileChunks = 8, kTileHeads = 8;
 constexpr int kTileHeadDim = kTileChunks * 16;
 constexpr int kTileInts = kTileWords * 16;
 constexpr int kDepthTiles = 2;  // of 64 products: all channels of a key, all tokens of a page

@@ -624,7 +624,7 @@ bool Engine::reserve(const Step& step) {
       const int longest = a[4] == 1 ? longestThatChooses(step) : 0;
       const int64_t each = gatheredBytes(group, kv.headDim);
       attention = std::max(attention, queryBytes(group, kv.headDim) + 2 * each + static_cast<int64_t>(kMostPages * sizeof(KvPage)));
-      attention = std::max(attention, rowBlockBytes(group, kv.headDim, products));
+      attention = std::max(attention, rowBlockBytes(group, kv.headDim, products ? kernels->pagesAtOnce : 0));
       parts = std::max(parts, each * kv.kvHeads * rows * splitSpans(step, kv.kvHeads, rows));
       if (longest > 0) {
         parts = std::max(parts, each * kv.kvHeads * (ceilDiv(longest, kSpanTokens) + 1));

@@ -3,10 +3,9 @@
 #pragma once
 #include "gemm.h"
 #include "gemm_bf16-inl.h"
+#include "pairs_amx-inl.h"
 
 namespace {
-
-constexpr int kTileRows = 16, kTileColumns = 32, kTileWords = 16;
 
 inline int words(int depth) { return wordsOf(depth, kPerWord); }
 inline int least(int a, int b) { return a < b ? a : b; }
@@ -87,45 +86,6 @@ inline void tile(const float* a, const float* b, int steps, Write write, float* 
   _tile_stored(1, c + 16, line);
 }
 
-// Tiles 0 to 3 take sums of two tiles of rows and two of columns, 4 and 5 rows of the left factor, 6 and 7 words of the right
-// one: each is loaded for two products.
-struct PairTiles : TileShapes {
-  PairTiles() {
-    for (int i = 0; i < 8; i++) shape(i, kTileRows, kTileWords);
-  }
-};
-
-// The same as `tile` over two panels of rows, of whole tiles.
-inline void pairTile(const float* a, const float* a2, const float* b, int steps, Write write, float* c, int64_t stride) {
-  const int64_t line = stride * 4;
-  float* c2 = c + kTileRows * stride;
-  if (write == Write::add) {
-    _tile_loadd(0, c, line);
-    _tile_loadd(1, c + 16, line);
-    _tile_loadd(2, c2, line);
-    _tile_loadd(3, c2 + 16, line);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  for (; steps > 0; steps -= kTileWords, a += kTileRows * kTileWords, a2 += kTileRows * kTileWords, b += kTileWords * kTileColumns) {
-    _tile_loadd(4, a, kTileWords * 4);
-    _tile_loadd(6, b, kTileColumns * 4);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + 16, kTileColumns * 4);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a2, kTileWords * 4);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, c, line);
-  _tile_stored(1, c + 16, line);
-  _tile_stored(2, c2, line);
-  _tile_stored(3, c2 + 16, line);
-}
-
 // Rows in pairs of tiles, of which all is whole; how many rows these are.
 int multiplyPairs(LeftPanels left, const float* right, int rows, int columns, int steps, Write write, float* c, int64_t stride) {
   if (rows < 2 * kTileRows || columns % kTileColumns != 0 || steps % kTileWords != 0) return 0;
@@ -133,7 +93,7 @@ int multiplyPairs(LeftPanels left, const float* right, int rows, int columns, in
   int i = 0;
   for (; i + 2 * kTileRows <= rows; i += 2 * kTileRows, left.data += 2 * left.panel)
     for (int j = 0; j < columns; j += kTileColumns)
-      pairTile(left.data, left.data + left.panel, right + static_cast<int64_t>(j) * steps, steps, write, c + i * stride + j, stride);
+      pairTile(left.data, left.data + left.panel, right + static_cast<int64_t>(j) * steps, steps, write, c + i * stride + j, stride, [](int) {});
   release();
   return i;
 }

@@ -9,6 +9,7 @@ constexpr int kBlockHeads = 8, kBlockVectors = 2;
 #include "blocks-inl.h"
 #include "codes_amx-inl.h"
 #include "folded_amx-inl.h"
+#include "rows_amx-inl.h"
 #include "tiles_amx.h"
 
 extern const Kernels kAvx512;
@@ -162,6 +163,8 @@ Kernels amxKernels() {
   all.attend = attend;
   all.attendBlocks = attendBlocks;
   all.scan = scan;
+  all.pagesAtOnce = kPagesAtOnce;
+  all.attendPacked = attendPacked;
   all.quantiseRow = quantiseRow;
   all.tileRows = tileRows;
   all.matmulFolded = matmulFolded;

@@ -423,7 +423,7 @@ uint64_t readAll(const uint8_t* p, int64_t bytes) {
 
 constexpr Kernels tableOf(const char* name) {
   return {name, quantise, rmsNorm, matmul, nullptr, nullptr, nullptr, matmulPlain, normRope, storeHalfRow, encodePage, rotate, attend, attendBlocks, prepareScan, scan, unpackPage,
-          attendPage, packPage, attendPacked, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll, peak};
+          attendPage, packPage, packedPage, 1, attendPages, merge, finish, siluMultiply, addWeighted, largest, joinLargest, readAll, peak};
 }
 
 }  // namespace

@@ -132,11 +132,14 @@ struct Kernels {
   void (*unpackPage)(const KvPage& page, int headDim, float* out);
   // One row over one more page, `count` tokens of it: the bits that `attend` gives. q is in the page's space.
   void (*attendPage)(const float* q, int group, int headDim, const KvPage& page, const float* unpacked, int count, Gathered* out);
-  // For many rows at once, less exactly: a page as right factors, keys then values, tokens from `count` on as zeros; and the
-  // rows of tokens [first, last) over it, of which the first sees `count` of the page's tokens and each other one more.
+  // For many rows at once, less exactly: a page as right factors, keys then values, tokens from `count` on as zeros; so many of them,
+  // packedPage words apart; and the rows of tokens [first, last) over pages, all of which they see, or over a single one, of
+  // which the first sees `count` tokens and each other one more.
   void (*packPage)(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out);
+  int64_t (*packedPage)(const GemmKernels& products, int headDim);
+  int pagesAtOnce;  // that `attendPacked` gains by
   void (*attendPacked)(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
-                       bool coded, const float* packed);
+                       bool coded, const float* packed, int pages);
   // into += from, which comes after it.
   void (*merge)(Gathered* into, const Gathered* from, int group, int headDim);
   // out [group][headDim]; sums of codes are turned back if `coded`, else there are none. Spoils `from`.

@@ -204,6 +204,11 @@ inline int64_t packedKeys(const GemmKernels& products, int headDim) {
   return static_cast<int64_t>(roundUp(kPageTokens, products.columns)) * wordsOf(headDim, products.perWord);
 }
 
+// Keys and values.
+inline int64_t packedPage(const GemmKernels& products, int headDim) {
+  return packedKeys(products, headDim) + static_cast<int64_t>(roundUp(headDim, products.columns)) * wordsOf(kPageTokens, products.perWord);
+}
+
 // From panels: a register tile's columns are one, or half of one.
 inline void packKeys(const GemmKernels& products, const float* panels, int headDim, float* out) {
   for (int t = 0; t < kPageTokens; t += kKeyPanel)
@@ -247,34 +252,40 @@ inline LeftPanels leftPanels(const GemmKernels& products, const float* packed, i
 
 constexpr int kPackedRows = 32;  // whose scores and weights share the first cache
 
-// Scores of a row over a page become weights, of which there are `count`; what the row has gathered shrinks where need be.
-inline void weighRow(float* s, int count, int headDim, const PackedRows& rows, int row) {
+// A score is larger than all before: by how much what the row has gathered shrinks, which its total has done.
+inline float growLargest(const PackedRows& rows, int row, float next) {
+  alignas(64) float shrink[16];
+  store(shrink, roughExponential(set1(rows.largest[row] - next)));
+  store(rows.totals + row * 16, mul(load(rows.totals + row * 16), load(shrink)));
+  rows.largest[row] = next;
+  return shrink[0];
+}
+
+inline void shrinkSums(const PackedRows& rows, int row, int headDim, float by) {
+  for (float* sums : rows.sums)
+    for (int i = 0; i < headDim; i += 16) store(sums + row * headDim + i, mul(load(sums + row * headDim + i), set1(by)));
+}
+
+// Scores of a row over a page become weights, of which there are `count`; by how much the row's sums are to shrink.
+inline float weighScoresOf(float* s, int count, const PackedRows& rows, int row) {
   VF m = set1(kMasked);
   if (count < kPageTokens)
     for (int t = count > 0 ? count : 0; t < kPageTokens; t++) s[t] = kMasked;
   if (count > 0)
     for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
-  const float before = rows.largest[row], here = maxLanes(m), next = here > before ? here : before;
-  VF total = load(rows.totals + row * 16);
-  if (next > before) {
-    float shrink[16];
-    store(shrink, roughExponential(set1(before - next)));
-    total = mul(total, set1(shrink[0]));
-    for (float* sums : rows.sums)
-      for (int i = 0; i < headDim; i += 16) store(sums + row * headDim + i, mul(load(sums + row * headDim + i), set1(shrink[0])));
-    rows.largest[row] = next;
-  }
-  const VF largest = set1(next);
+  const float here = maxLanes(m), shrink = here > rows.largest[row] ? growLargest(rows, row, here) : 1.0f;
+  const VF largest = set1(rows.largest[row]);
 #pragma GCC unroll 8
   for (int t = 0; t < kPageTokens; t += 16) store(s + t, roughExponential(sub(load(s + t), largest)));
   if (count < kPageTokens)
     for (int t = count > 0 ? count : 0; t < kPageTokens; t++) s[t] = 0;
+  VF total = load(rows.totals + row * 16);
   for (int t = 0; t < kPageTokens; t += 16) total = add(total, load(s + t));
   store(rows.totals + row * 16, total);
+  return shrink;
 }
 
-inline void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim,
-                         bool coded, const float* packed) {
+inline void attendPackedPage(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim, bool coded, const float* packed) {
   alignas(64) float scores[kPackedRows * kPageTokens], weights[kPackedRows * kPageTokens];
   const LeftPanels q = leftPanels(products, rows.q[coded], headDim);
   // Whole panels, for a row's sums must not tell whether it is in one; rows that are not meant see nothing.
@@ -284,12 +295,18 @@ inline void attendPacked(const GemmKernels& products, const PackedRows& rows, in
     products.multiply({q.data + row / products.rows * q.panel, q.panel, q.step}, packed, n, kPageTokens, headDim, Write::set, scores, kPageTokens);
     for (int i = 0; i < n; i++) {
       const int token = (row + i) / group, seen = token < first || token >= last ? 0 : count + token - first;
-      weighRow(scores + i * kPageTokens, seen < kPageTokens ? seen : kPageTokens, headDim, rows, row + i);
+      const float shrink = weighScoresOf(scores + i * kPageTokens, seen < kPageTokens ? seen : kPageTokens, rows, row + i);
+      if (shrink != 1) shrinkSums(rows, row + i, headDim, shrink);
     }
     products.packLeft({scores, kPageTokens, 1}, n, kPageTokens, 1.0f, weights);
     products.multiply(leftPanels(products, weights, kPageTokens), packed + packedKeys(products, headDim), n, headDim, kPageTokens, Write::add,
                       rows.sums[coded] + row * headDim, headDim);
   }
+}
+
+inline void attendPages(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim, bool coded,
+                        const float* packed, int pages) {
+  for (int i = 0; i < pages; i++) attendPackedPage(products, rows, first, last, count, group, headDim, coded, packed + i * packedPage(products, headDim));
 }
 
 }  // namespace

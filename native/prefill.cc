@@ -11,8 +11,8 @@ namespace {
 // of packed factors is less.
 constexpr int kMostBlockRows = 16, kMostPackedRows = 64;
 constexpr int kTasksPerThread = 4;
-// Rows of a left factor are filled up to whole register tiles, of no more than this.
-constexpr int kMostTileRows = 16;
+// Rows of a left factor are filled up to whole register tiles, or pairs of them, of no more than this.
+constexpr int kMostTileRows = 32;
 constexpr float kNothingGathered = -3e38f;
 
 struct Walk {
@@ -32,18 +32,18 @@ struct Walk {
     return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + static_cast<int64_t>(block.first + r) * step.columns[t] + head * width;
   }
 
-  // Memory holds a page, unpacked or packed. Behind it row by row: queries in plain and in rotated space, what all of the
+  // Memory holds a page, unpacked, or several, packed. Behind them row by row: queries in plain and in rotated space, what all of the
   // spans so far gave, and what this one gives. Or, packed, all of `packedRows`.
-  static int64_t pageBytes(int headDim) { return 2LL * kPageTokens * headDim * 4; }
+  static int64_t pageBytes(int headDim, int pages) { return pages * 2LL * kPageTokens * headDim * 4; }
   static int64_t rowBytes(int group, int headDim) { return queryBytes(group, headDim) + 2 * gatheredBytes(group, headDim); }
   static int64_t mostPackedRows(int group) { return roundUp(kMostPackedRows * group, kMostTileRows); }
   static int64_t packedBytes(int group, int headDim) { return mostPackedRows(group) * (4 * headDim + 32) * 4; }
   float* page() const { return reinterpret_cast<float*>(memory); }
-  float* queries(int r) const { return reinterpret_cast<float*>(memory + pageBytes(headDim) + r * rowBytes(group, headDim)); }
+  float* queries(int r) const { return reinterpret_cast<float*>(memory + pageBytes(headDim, 1) + r * rowBytes(group, headDim)); }
   Gathered* all(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim)); }
   Gathered* one(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim) + gatheredBytes(group, headDim)); }
   PackedRows packedRows() const {
-    float* first = reinterpret_cast<float*>(memory + pageBytes(headDim));
+    float* first = reinterpret_cast<float*>(memory + pageBytes(headDim, k.pagesAtOnce));
     const int64_t part = mostPackedRows(group) * headDim;
     float* totals = first + 4 * part;
     return {{first, first + part}, {first + 2 * part, first + 3 * part}, totals + mostPackedRows(group) * 16, totals};
@@ -60,7 +60,7 @@ struct Walk {
     auto count = [&](int r) { return std::min(kPageTokens, position + r + 1 - p * kPageTokens); };
     if (e.products) {
       k.packPage(*e.products, part, headDim, count(last - 1), page());
-      return k.attendPacked(*e.products, packedRows(), first, last, count(first), group, headDim, tier != 0, page());
+      return k.attendPacked(*e.products, packedRows(), first, last, count(first), group, headDim, tier != 0, page(), 1);
     }
     k.unpackPage(part, headDim, page());
     for (int r = first; r < last; r++)
@@ -75,6 +75,23 @@ struct Walk {
     while (tier != 0 && coded > first && kv.pagesBehind(position + coded - 1) > p) coded--;
     readPage(p, first, coded, 0, span);
     readPage(p, coded, block.rows, tier, span);
+  }
+
+  // Pages from p on that all rows see all of, and by the same kind of tier.
+  int wholePages(int p) const {
+    const int end = std::min((position + 1) / kPageTokens, p + k.pagesAtOnce);
+    auto kind = [&](int i) { return step.tiers[s.pagesFrom + i] == 0 ? 0 : kv.pagesBehind(position) > i ? 1 : 2; };
+    int pages = 0;
+    while (p + pages < end && kind(p + pages) != 2 && kind(p + pages) == kind(p)) pages++;
+    return pages;
+  }
+
+  void readPages(int p, int pages) const {
+    const bool coded = step.tiers[s.pagesFrom + p] != 0;
+    const int64_t each = k.packedPage(*e.products, headDim);
+    for (int i = 0; i < pages; i++)
+      k.packPage(*e.products, kv.part(step.pages[s.pagesFrom + p + i], a[3], head, step.tiers[s.pagesFrom + p + i]), headDim, kPageTokens, page() + i * each);
+    k.attendPacked(*e.products, packedRows(), 0, block.rows, kPageTokens, group, headDim, coded, page(), pages);
   }
 
   void run() const {
@@ -108,7 +125,11 @@ struct Walk {
     }
     std::fill_n(rows.totals, whole * 16, 0.0f);
     std::fill_n(rows.largest, whole, kNothingGathered);
-    for (int p = 0; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p++) visitPage(p, 0);
+    for (int p = 0, pages; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p += std::max(1, pages)) {
+      pages = wholePages(p);
+      if (pages == 0) visitPage(p, 0);
+      else readPages(p, pages);
+    }
 
     alignas(64) uint8_t last[sizeof(Gathered) + 64 + 2 * kMaxGroup * kMaxHeadDim * 4];
     Gathered* gathered = placed(last);
@@ -141,8 +162,9 @@ std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool
   return blocks;
 }
 
-int64_t rowBlockBytes(int group, int headDim, bool packed) {
-  return Walk::pageBytes(headDim) + (packed ? Walk::packedBytes(group, headDim) : kMostBlockRows * Walk::rowBytes(group, headDim));
+int64_t rowBlockBytes(int group, int headDim, int packedPages) {
+  return packedPages > 0 ? Walk::pageBytes(headDim, packedPages) + Walk::packedBytes(group, headDim)
+                         : Walk::pageBytes(headDim, 1) + kMostBlockRows * Walk::rowBytes(group, headDim);
 }
 
 void attendBlock(const Engine& engine, const Step& step, const int32_t* a, const RowBlock& block, int head, uint8_t* memory) {

@@ -15,8 +15,8 @@ struct RowBlock {
 // kFewestBlockRows are together, all others have at least so many. `packed`: they are read by products of packed factors.
 std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool packed);
 
-// Memory that attendBlock needs.
-int64_t rowBlockBytes(int group, int headDim, bool packed);
+// Memory that attendBlock needs, where pages are packed for so many of them at once.
+int64_t rowBlockBytes(int group, int headDim, int packedPages);
 
 // One key/value head's part of kAttend, of which `a` are the words, for one block.
 void attendBlock(const Engine& engine, const Step& step, const int32_t* a, const RowBlock& block, int head, uint8_t* memory);

@@ -9,6 +9,8 @@
 
 namespace {
 
+constexpr int kTileRows = 16, kTileWords = 16;
+
 struct alignas(64) TileShapes {
   uint8_t palette = 1, startRow = 0, reserved[14] = {};
   uint16_t rowBytes[16] = {};
