@@ -134,7 +134,6 @@ inline VB lowNibbles(VB v) {
   return {_mm256_and_si256(v.a, mask), _mm256_and_si256(v.b, mask)};
 }
 inline VB highNibbles(VB v) { return lowNibbles({_mm256_srli_epi16(v.a, 4), _mm256_srli_epi16(v.b, 4)}); }
-inline VB noBytes() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 // Bit `bit` in each byte whose bit is set in the 32-bit mask.
 template <int bit> inline __m256i bit32(const uint8_t* mask) {
   int bits;

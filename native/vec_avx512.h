@@ -111,7 +111,6 @@ inline VB fourBytes(const int8_t* p) {
 inline VB ones() { return _mm512_set1_epi8(1); }
 inline VB lowNibbles(VB v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline VB highNibbles(VB v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)); }
-inline VB noBytes() { return _mm512_setzero_si512(); }
 // Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
 template <int bit> inline VB withBit(VB v, const uint8_t* mask) {
   uint64_t bits;

@@ -135,7 +135,6 @@ inline VB fourBytes(const int8_t* p) {
 inline VB ones() { return quarters<VB>([](int) { return vdupq_n_u8(1); }); }
 inline VB lowNibbles(VB x) { return quarters<VB>([&](int i) { return vandq_u8(x.v[i], vdupq_n_u8(15)); }); }
 inline VB highNibbles(VB x) { return quarters<VB>([&](int i) { return vshrq_n_u8(x.v[i], 4); }); }
-inline VB noBytes() { return quarters<VB>([](int) { return vdupq_n_u8(0); }); }
 // Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
 template <int bit> inline VB withBit(VB x, const uint8_t* mask) {
   const uint8x16_t each = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));

@@ -117,7 +117,6 @@ inline VB fourBytes(const int8_t* p) { return byteLanes([&](int i) { return p[i 
 inline VB ones() { return byteLanes([](int) { return 1; }); }
 inline VB lowNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] & 15; }); }
 inline VB highNibbles(const VB& b) { return byteLanes([&](int i) { return b.v[i] >> 4; }); }
-inline VB noBytes() { return {}; }
 // Sets bit `bit`, which is clear, in each byte whose bit of the 64-bit mask is set.
 template <int bit> inline VB withBit(const VB& b, const uint8_t* mask) {
   return byteLanes([&](int i) { return b.v[i] | ((mask[i >> 3] >> (i & 7)) & 1) << bit; });
