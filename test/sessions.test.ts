@@ -141,8 +141,14 @@ describe("a saved conversation", () => {
       code: "bad-argument",
       message: /of model other; this is tiny/,
     })
+    expect(refusal({ cache: session.cache.replace(/form \d/, "form 1") })).toMatchObject({
+      code: "bad-argument",
+      message: /kept as ".* \(form 1\) behind/,
+    })
     const t3 = engineOf(loadCpuBackend({ threads: 1 }), 3)
-    expect(() => t3.restore(session)).toThrow(/kept as "cpu, .* T2 behind .* here it is "cpu, .* T3 behind/)
+    expect(() => t3.restore(session)).toThrow(
+      /kept as "cpu, .* T2 \(form \d\) behind .* here it is "cpu, .* T3 \(form \d\) behind/,
+    )
     const reference = engineOf(new ReferenceBackend(), 2)
     expect(() => reference.restore(session)).toThrow(/load the model with the same backend/)
     const small = engineOf(loadCpuBackend({ threads: 1 }), 2, { maxContext: 512, kvPages: 4 })
