@@ -275,6 +275,10 @@ describe("chat", () => {
     expect(none.stderr).toMatch(
       /^error: there is no model yet, [^\n]+ model.safetensors[^\n]+ a3b pull [^\n]+\n$/,
     )
+    const otherClone = join(installed.folder, "other-clone", "models", "nano")
+    cpSync(models.thoughtful, otherClone, { recursive: true })
+    expect((await a3b(["pack", otherClone], { env })).code).toBe(0)
+    expect((await a3b(["chat"], { env })).stderr).toBe(none.stderr)
     await a3b(["pack", models.thoughtful], { env })
     expect((await a3b(["chat"], { env, input: "How many?" })).stdout).toBe("There are 23 chickens.\n")
     await a3b(["pack", models.calling], { env })

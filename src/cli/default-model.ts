@@ -14,9 +14,10 @@ const fetching = "a3b pull Qwen/Qwen3-30B-A3B"
 
 /** Says in one line what nano is where it is taken. */
 export function defaultModel(): string {
-  // nano's own packed form is no model that anyone chose.
   const nano = existsSync(nanoFolder) ? realpathSync(nanoFolder) : nanoFolder
-  const ready = listModels().filter(({ state, source }) => state === "ready" && source !== nano)
+  // The packed form of a nano, this package's or another clone's, is no model that anyone chose.
+  const isNano = (source = "") => source === nano || source.endsWith(join("models", "nano"))
+  const ready = listModels().filter(({ state, source }) => state === "ready" && !isNano(source))
   if (ready.length === 1) return ready[0].name
   if (ready.length > 1) {
     const names = ready.map(({ name }) => name).join(", ")
