@@ -26,12 +26,16 @@ template <int format, class Turn> inline void unpack(const uint8_t* block, Turn 
 
 constexpr int kMostPanels = 4;  // whose unpacked blocks share the first cache with the tokens
 
-// What is read after these panels, fetched meanwhile: a little at a time, for at once it would stand in the way of the loads.
+// What is read next, fetched meanwhile: a little at a time, for at once it would stand in the way of the loads.
 struct Ahead {
-  const uint8_t* at;
-  const uint8_t* end;
+  const uint8_t *at = nullptr, *end = nullptr;
+
   void fetch(int lines) {
     for (; lines > 0 && at < end; lines--, at += 64) prefetch(at);
+  }
+  // Into the second cache.
+  void fetchFar(int lines) {
+    for (; lines > 0 && at < end; lines--, at += 64) prefetchFar(at);
   }
 };
 

@@ -2,6 +2,7 @@
 // their own, so that sums of products with codes are the whole numbers that the vector kernels get, and all else is
 // theirs. Of heads with 128 channels, of which no more than eight share a key.
 #pragma once
+#include "blocks-inl.h"
 #include "kv-inl.h"
 #include "scan-inl.h"
 #include "tiles_amx.h"
@@ -86,16 +87,6 @@ template <int bits> inline VF ofSigned(VI products, const Wholes& wholes) {
   else return mul(toFloat(products), set1(wholes.unit / (1 << (8 - bits))));
 }
 
-// What is read next, fetched a little at a time: it lies elsewhere, where the processor does not look by itself, and many lines at
-// once would stand in the way of the loads.
-struct NextLines {
-  const uint8_t *at = nullptr, *end = nullptr;
-
-  void fetch(int lines) {
-    for (; lines > 0 && at < end; lines--, at += 64) prefetchFar(at);
-  }
-};
-
 // In place of VectorCodes.
 class TileCodes {
  public:
@@ -135,7 +126,7 @@ class TileCodes {
 
   SplitNumbers queries_;
   Wholes wholes_[kTileHeads];
-  NextLines next_;
+  Ahead next_;  // where the processor does not look by itself
 
   template <int tier> void scoresOf(const float* q, int group, const KvPage& page, float* to) {
     constexpr int bits = kTierBits[tier].key;
@@ -145,7 +136,7 @@ class TileCodes {
     auto unpackBlock = [&](int b) __attribute__((always_inline)) {
       const BlockPlanes<kKeys> at(keys.planes, kTierPlanes[tier], b, kTileHeadDim);
       for (int line = 0; line < kTileChunks; line += 2) {
-        next_.fetch(kLinesAtOnce);
+        next_.fetchFar(kLinesAtOnce);
         overLines<kKeys, bits>(at.at, line, [&]<int vector>(int line, const FourCodes& four) __attribute__((always_inline)) {
           storeInt(codes[b % 2].words + (line * 4 + vector) * 16, signedCodes<bits, vector>(four));
         });
@@ -179,7 +170,7 @@ class TileCodes {
     auto unpackLines = [&](int i) __attribute__((always_inline)) {
       for (int b = 0; b < kPageBlocks; b++) {
         const BlockPlanes<kValues> at(values.planes, kTierPlanes[tier], b, kTileHeadDim);
-        next_.fetch(kLinesAtOnce);
+        next_.fetchFar(kLinesAtOnce);
         overLines<kValues, bits>(at.at, 2 * i, [&]<int quad>(int line, const FourCodes& four) __attribute__((always_inline)) {
           storeInt(codes[i % 2][line % 2].words + (b / 4 * 16 + quad * 4 + b % 4) * 16, signedCodes<bits, quad>(four));
         });
@@ -226,7 +217,7 @@ class TileScan {
   ~TileScan() { release(); }
 
   void levels(const PartPlace& keys, const float* bases, const uint8_t* next, float* levels, float* largest) const {
-    NextLines nextLines{next, next + scannedBytes(kTileHeadDim)};
+    Ahead ahead{next, next + scannedBytes(kTileHeadDim)};
     TileOfCodes codes[2];
     alignas(64) int32_t sums[2][kTileHeads][16];
     VF most[16];
@@ -234,11 +225,11 @@ class TileScan {
     // 64 times the code, counted from the middle.
     auto level = [](VI v) __attribute__((always_inline)) { return keepAndTurn<0xc0, 0xa0>(v); };
     auto unpackBlock = [&](int b) __attribute__((always_inline)) {
-      nextLines.fetch(1);
+      ahead.fetchFar(1);
       for (int line = 0; line < kTileChunks; line++) {
         const VI four = loadInt(lineAt(keys.planes[0], b * kTileChunks + line));
         int32_t* to = codes[b % 2].words + line * 64;
-        nextLines.fetch(1);
+        ahead.fetchFar(1);
         storeInt(to, level(upBy<6>(four))), storeInt(to + 16, level(upBy<4>(four))), storeInt(to + 32, level(upBy<2>(four))), storeInt(to + 48, level(four));
       }
     };

@@ -7,6 +7,7 @@
 #include "choosing-row.h"
 #include "format.h"
 #include "prefill.h"
+#include "routing.h"
 #include "spans.h"
 
 namespace {
@@ -399,62 +400,15 @@ struct Run {
     });
   }
 
-  // The topK largest logits, the lower expert first where they tie; softmax over them, or over all.
-  static void chooseExperts(float* logits, int experts, int topK, bool normalise, float* out) {
-    int32_t* chosen = reinterpret_cast<int32_t*>(out);
-    float* weights = out + topK;
-    const float largest = *std::max_element(logits, logits + experts);
-    double total = 0;
-    if (!normalise)
-      for (int i = 0; i < experts; i++) total += std::exp(static_cast<double>(logits[i]) - largest);
-    for (int j = 0; j < topK; j++) {
-      const int best = static_cast<int>(std::max_element(logits, logits + experts) - logits);
-      chosen[j] = best;
-      const double p = std::exp(static_cast<double>(logits[best]) - largest);
-      if (normalise) total += p;
-      weights[j] = static_cast<float>(p);
-      logits[best] = -INFINITY;
-    }
-    for (int j = 0; j < topK; j++) weights[j] = static_cast<float>(weights[j] / total);
-  }
-
-  // Pairs of a row and one of its experts, grouped by expert; pair i reads row pairRow[i].
-  struct Pairs {
-    std::vector<int> from;                    // [experts + 1]
-    std::vector<int> of;                      // [row * topK + j] -> pair
-    std::vector<const ActBlock*> acts;        // [pair]
-    std::vector<const float*> floats;         // [pair]
-    std::vector<int> row;                     // [pair]
-    std::vector<int> busy;                    // experts with rows, those with most first
+  // Those of a tensor's rows, with what a product of each reads.
+  struct ReadPairs : Pairs {
+    std::vector<const ActBlock*> acts;  // [pair]
+    std::vector<const float*> floats;   // [pair]
   };
 
-  Pairs pairUp(int x, int routing, int topK, int experts) const {
-    const int rows = step.rows[x];
-    Pairs pairs;
-    pairs.from.assign(static_cast<size_t>(experts) + 1, 0);
-    auto chosen = [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; };
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < topK; j++) pairs.from[chosen(r, j) + 1]++;
-    for (int i = 0; i < experts; i++) {
-      if (pairs.from[i + 1] > 0) pairs.busy.push_back(i);
-      pairs.from[i + 1] += pairs.from[i];
-    }
-    std::stable_sort(pairs.busy.begin(), pairs.busy.end(), [&](int a, int b) {
-      return pairs.from[a + 1] - pairs.from[a] > pairs.from[b + 1] - pairs.from[b];
-    });
-    std::vector<int> next = pairs.from;
-    pairs.of.resize(static_cast<size_t>(rows) * topK);
-    pairs.acts.resize(pairs.of.size());
-    pairs.floats.resize(pairs.of.size());
-    pairs.row.resize(pairs.of.size());
-    for (int r = 0; r < rows; r++)
-      for (int j = 0; j < topK; j++) {
-        const int pair = next[chosen(r, j)]++;
-        pairs.of[static_cast<size_t>(r) * topK + j] = pair;
-        pairs.acts[pair] = actRow(r, step.columns[x]);
-        pairs.floats[pair] = row(x, r);
-        pairs.row[pair] = r;
-      }
+  ReadPairs pairUp(int x, int routing, int topK, int experts) const {
+    ReadPairs pairs{Pairs(step.rows[x], topK, experts, [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; }), {}, {}};
+    for (int r : pairs.row) pairs.acts.push_back(actRow(r, step.columns[x])), pairs.floats.push_back(row(x, r));
     return pairs;
   }
 
@@ -484,7 +438,7 @@ struct Run {
     const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
     const bool folded = folds(x, gate) && folds(x, up) && folds(x, down), longRuns = rows < kManyRows || folded;
     if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x, folded);
-    const Pairs pairs = pairUp(x, routing, topK, gate.experts);
+    const ReadPairs pairs = pairUp(x, routing, topK, gate.experts);
     for (int i : pairs.busy) gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
     const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kBlock);
     const ExpertMemory at(total, inner, down.rows);

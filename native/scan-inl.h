@@ -128,7 +128,7 @@ template <int words, class Scan> void scanPages(const Scan& scan, const float* r
     const PartPlace keys = keyPlace(pages[p].pieces, headDim);
     alignas(64) float bases[kMaxGroup], largest[kMaxGroup];
     VF mean[headDim / 16], products[kMaxGroup];
-    for (int i = 0; i < headDim / 16; i++) mean[i] = loadHalf(keys.mean + i * 16);
+    meanOf<headDim / 16>(keys.mean, mean);
     for (int g = 0; g < kMaxGroup; g++) {
       products[g] = zero();
       for (int i = 0; g < group && i < headDim / 16; i++) products[g] = add(products[g], mul(load(rotated + g * headDim + i * 16), mean[i]));

@@ -20,10 +20,10 @@ inline void maskScores(float* scores, int group, int count) {
     VF m = set1(out->largest[g]);
     for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
     const float next = maxLanes(m);
-    VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) store(s + t, exponential(sub(load(s + t), set1(next))));
     // A masked score weighs nothing at all, not the smallest exponential.
     for (int t = count; t < kPageTokens; t++) s[t] = 0;
+    VF sum = zero();
     for (int t = 0; t < kPageTokens; t += 16) sum = add(sum, load(s + t));
     if (next == out->largest[g]) {  // nothing shrinks
       out->total[g] += sumLanes(sum);

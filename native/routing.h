@@ -1,0 +1,55 @@
+// Which experts a row goes to, and which rows an expert then has.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+// The topK largest logits, the lower expert first where they tie; softmax over them, or over all.
+inline void chooseExperts(float* logits, int experts, int topK, bool normalise, float* out) {
+  int32_t* chosen = reinterpret_cast<int32_t*>(out);
+  float* weights = out + topK;
+  const float largest = *std::max_element(logits, logits + experts);
+  double total = 0;
+  if (!normalise)
+    for (int i = 0; i < experts; i++) total += std::exp(static_cast<double>(logits[i]) - largest);
+  for (int j = 0; j < topK; j++) {
+    const int best = static_cast<int>(std::max_element(logits, logits + experts) - logits);
+    chosen[j] = best;
+    const double p = std::exp(static_cast<double>(logits[best]) - largest);
+    if (normalise) total += p;
+    weights[j] = static_cast<float>(p);
+    logits[best] = -INFINITY;
+  }
+  for (int j = 0; j < topK; j++) weights[j] = static_cast<float>(weights[j] / total);
+}
+
+// Pairs of a row and one of its experts, grouped by expert.
+struct Pairs {
+  std::vector<int> from;  // [experts + 1]
+  std::vector<int> of;    // [row * topK + j] -> pair
+  std::vector<int> row;   // [pair]
+  std::vector<int> busy;  // experts with rows, those with most first
+
+  // chosen(row, j): the j-th expert of a row.
+  template <class Chosen> Pairs(int rows, int topK, int experts, Chosen chosen) : from(static_cast<size_t>(experts) + 1), of(static_cast<size_t>(rows) * topK), row(of.size()) {
+    for (int r = 0; r < rows; r++)
+      for (int j = 0; j < topK; j++) from[chosen(r, j) + 1]++;
+    for (int i = 0; i < experts; i++) {
+      if (from[i + 1] > 0) busy.push_back(i);
+      from[i + 1] += from[i];
+    }
+    std::stable_sort(busy.begin(), busy.end(), [&](int a, int b) { return from[a + 1] - from[a] > from[b + 1] - from[b]; });
+    std::vector<int> next = from;
+    for (int r = 0; r < rows; r++)
+      for (int j = 0; j < topK; j++) {
+        const int pair = next[chosen(r, j)]++;
+        of[static_cast<size_t>(r) * topK + j] = pair;
+        row[pair] = r;
+      }
+  }
+};
+
+}  // namespace
