@@ -32,12 +32,29 @@ struct Rows {
 
 // Where the pieces of expertRows lie for `pairs` pairs of a row and one of its experts.
 struct ExpertMemory {
-  int64_t hidden, acts, out, bytes;
+  int64_t out, hidden, acts, bytes;
   ExpertMemory(int64_t pairs, int expertHidden, int columns) {
-    hidden = 0;
-    acts = alignUp(pairs * expertHidden * 4);
-    out = acts + pairs * ceilDiv(expertHidden, kBlock) * static_cast<int64_t>(sizeof(ActBlock));
-    bytes = alignUp(out + pairs * columns * 4);
+    out = 0;
+    hidden = alignUp(pairs * columns * 4);
+    acts = alignUp(hidden + pairs * expertHidden * 4);
+    bytes = alignUp(acts + pairs * ceilDiv(expertHidden, kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
+  }
+};
+
+// Where folded weights are an expert's, a thread takes so many of its rows at once: all that flows between gate and down stays in
+// its second cache, and weights are folded for enough rows.
+constexpr int kMostFolded = 192;
+
+// Where a thread's pieces lie for them: rows as tiles take them, a block of gate and of up, the same in tiles, and rows on
+// their way there.
+struct FoldedMemory {
+  int64_t gate, up, hidden, rows, bytes;
+  FoldedMemory(int columns, int expertHidden) {
+    gate = kMostFolded / kTileRows * tiledBytes(columns);
+    up = gate + kMostFolded * kBlock * 4;
+    hidden = up + kMostFolded * kBlock * 4;
+    rows = hidden + kMostFolded / kTileRows * tiledBytes(expertHidden);
+    bytes = rows + kTileRows * quantisedRowBytes(kBlock);
   }
 };
 
@@ -86,9 +103,9 @@ struct Run {
     else k.quantise(from, columns, reinterpret_cast<ActBlock*>(to) + r * ceilDiv(columns, kBlock));
   }
 
-  // Rows [first, last) of those that `rowAt` finds, as tiles take them.
-  template <class RowAt> void tile(int first, int last, int columns, RowAt rowAt, uint8_t* out) const {
-    for (int r = first; r < last; r += kTileRows, out += tiledBytes(columns)) {
+  // Rows [first, last) of those that `rowAt` finds, as tiles take them, `stride` bytes apart.
+  template <class RowAt> void tile(int first, int last, int columns, RowAt rowAt, uint8_t* out, int64_t stride) const {
+    for (int r = first; r < last; r += kTileRows, out += stride) {
       const int count = std::min(kTileRows, last - r);
       const uint8_t* rows[kTileRows];
       for (int i = 0; i < count; i++) rows[i] = rowAt(r + i);
@@ -110,7 +127,8 @@ struct Run {
     }
     if (folded)
       pool.run(ceilDiv(count, kTileRows), 1, [&](int first, int last, int) {
-        tile(first * kTileRows, std::min(last * kTileRows, count), columns, [&](int r) { return quantisedRow(r, columns); }, e.tiled.data() + first * tiledBytes(columns));
+        const int64_t each = tiledBytes(columns);
+        tile(first * kTileRows, std::min(last * kTileRows, count), columns, [&](int r) { return quantisedRow(r, columns); }, e.tiled.data() + first * each, each);
       });
     return {acts.data(), floats.data(), folded ? e.tiled.data() : nullptr, count};
   }
@@ -131,12 +149,17 @@ struct Run {
       const uint8_t *first = panel(w, expert, p0), *ahead = panel(next.weight, next.expert, next.panel);
       // Of what lies ahead as many bytes are read as here.
       const bool isThere = ahead + (panel(w, expert, p1) - first) <= next.weight.data + next.weight.experts * next.weight.expertBytes;
-      if (in.tiled) return k.matmulFolded(w.format, first, p1 - p0, w.columns, in.tiled, in.count, isThere ? ahead : first, out);
       return k.matmul(w.format, first, p1 - p0, w.columns, in.acts, in.count, fetch, isThere ? ahead : first, out);
     }
     const uint8_t* matrix = w.data + expert * w.expertBytes;
     for (int p = p0; p < p1; p++)
       k.matmulPlain(w.format, matrix, w.columns, p * 16, std::min(p * 16 + 16, w.rows), in.floats, in.count, out + (p - p0) * in.count * 16, 16);
+  }
+
+  // The same of folded weights, in their place: `to` is where the matrix's results begin.
+  void foldedProduct(const Weight& w, int expert, int p0, int p1, const uint8_t* tiled, int count, Place next, Results to) const {
+    const Results part{to.data + p0 * kPanelRows, to.stride, to.width - p0 * kPanelRows, to.adds};
+    k.matmulFolded(w.format, panel(w, expert, p0), p1 - p0, w.columns, tiled, count, panel(next.weight, next.expert, next.panel), part);
   }
 
   float* results(int thread) const { return reinterpret_cast<float*>(scratch(thread)); }
@@ -173,17 +196,19 @@ struct Run {
       for (int i = 0; i < count; i++) {
         const int p1 = std::min(last, from[i + 1]) - from[i];
         for (int p = std::max(first, from[i]) - from[i]; p < p1 && !pool.cancelled; p += kMaxPanels)
-          linearPanels(e.weights[a[4 + 2 * i]], in, p, std::min(p + kMaxPanels, p1), a[3 + 2 * i], adds, thread);
+          panelsOver(e.weights[a[4 + 2 * i]], in, p, std::min(p + kMaxPanels, p1), row(a[3 + 2 * i], 0), adds, thread);
       }
     });
     for (int i = 0; i < count; i++)
       if (quantised == a[3 + 2 * i]) quantised = -1;
   }
 
-  void linearPanels(const Weight& w, const Rows& in, int p0, int p1, int y, bool adds, int thread) {
+  // Panels [p0, p1) of a matrix over the rows of a tensor, in their place.
+  void panelsOver(const Weight& w, const Rows& in, int p0, int p1, float* to, bool adds, int thread) const {
+    if (in.tiled) return foldedProduct(w, 0, p0, p1, in.tiled, in.count, {w, 0, p1}, {to, w.rows, w.rows, adds});
     float* out = results(thread);
     product(w, 0, p0, p1, in, {w, 0, p1}, out);
-    for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, row(y, r), adds);
+    for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, to + static_cast<int64_t>(r) * w.rows, adds);
   }
 
   // One row's results of panels [p0, p1), from out[panel][row][16] to their place: neighbours together, since the
@@ -389,11 +414,7 @@ struct Run {
     const Rows in = rowsOf(a[1], kGeometry[w.format].panels, folds(a[1], w));
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
-      for (int p = first; p < last; p++) {
-        float* out = results(thread);
-        product(w, 0, p, p + 1, in, {w, 0, p + 1}, out);
-        for (int r = 0; r < rows; r++) scatter(out, r, rows, p, p + 1, w.rows, logits + static_cast<int64_t>(r) * w.rows, false);
-      }
+      for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, false, thread);
     });
     pool.run(rows, 16, [&](int first, int last, int) {
       for (int r = first; r < last; r++) chooseExperts(logits + static_cast<int64_t>(r) * w.rows, w.rows, topK, a[4] == 1, row(a[0], r));
@@ -418,8 +439,7 @@ struct Run {
   };
 
   // fn(run, thread) over the panels of all busy experts, at most kMaxPanels at once. With few rows a thread's whole run
-  // of an expert's panels is one call: memory streams best in long runs; where weights are folded as well, for its rows must be
-  // gathered.
+  // of an expert's panels is one call: memory streams best in long runs.
   template <class Fn> void overExperts(const Pairs& pairs, int rowsPerExpert, bool longRuns, Fn&& fn) {
     const int panels = ceilDiv(rowsPerExpert, kPanelRows), each = ceilDiv(panels, kMaxPanels);
     const int tasks = each * static_cast<int>(pairs.busy.size());
@@ -433,27 +453,47 @@ struct Run {
     });
   }
 
+  // The matrices of the experts, and what a row's products with one of them give.
+  struct Experts {
+    const Weight &gate, &up, &down;
+  };
+
   void addExperts(const int32_t* a) {
     const int y = a[0], x = a[1], routing = a[2], topK = a[3], rows = step.rows[x];
-    const Weight &gate = e.weights[a[4]], &up = e.weights[a[5]], &down = e.weights[a[6]];
-    const bool folded = folds(x, gate) && folds(x, up) && folds(x, down), longRuns = rows < kManyRows || folded;
-    if (kGeometry[gate.format].panels || kGeometry[up.format].panels) quantise(x, folded);
-    const ReadPairs pairs = pairUp(x, routing, topK, gate.experts);
-    for (int i : pairs.busy) gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
-    const int total = rows * topK, inner = gate.rows, blocks = ceilDiv(inner, kBlock);
-    const ExpertMemory at(total, inner, down.rows);
+    const Experts all{e.weights[a[4]], e.weights[a[5]], e.weights[a[6]]};
+    const bool folded = folds(x, all.gate) && folds(x, all.up) && folds(x, all.down);
+    if (kGeometry[all.gate.format].panels || kGeometry[all.up.format].panels) quantise(x, folded);
+    const ReadPairs pairs = pairUp(x, routing, topK, all.gate.experts);
+    for (int i : pairs.busy) all.gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
+    const ExpertMemory at(static_cast<int64_t>(rows) * topK, all.gate.rows, all.down.rows);
+    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
+    if (folded) runFolded(all, pairs, out);
+    else runExperts(all, pairs, rows < kManyRows, at, out);
+
+    // Each row sums its experts in routing order, whatever the threads did.
+    pool.run(rows, 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) {
+        const float* terms[kMaxTopK];
+        for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * all.down.rows;
+        k.addWeighted(row(y, r), terms, row(routing, r) + topK, topK, all.down.rows);
+      }
+    });
+    if (quantised == y) quantised = -1;
+  }
+
+  // out [pair][columns], in two phases of panels.
+  void runExperts(const Experts& all, const ReadPairs& pairs, bool longRuns, const ExpertMemory& at, float* out) {
+    const auto& [gate, up, down] = all;
+    const int total = static_cast<int>(pairs.row.size()), inner = gate.rows, blocks = ceilDiv(inner, kBlock);
     float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
-    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
 
     overExperts(pairs, inner, longRuns, [&](const ExpertRun& run, int thread) {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
-      uint8_t* tiled = reinterpret_cast<uint8_t*>(u + static_cast<int64_t>(p1 - p0) * count * 16);
-      if (folded) tile(0, count, gate.columns, [&](int i) { return quantisedRow(pairs.row[from + i], gate.columns); }, tiled);
-      const Rows in{&pairs.acts[from], &pairs.floats[from], folded ? tiled : nullptr, count};
+      const Rows in{&pairs.acts[from], &pairs.floats[from], nullptr, count};
       product(gate, expert, p0, p1, in, {up, expert, p0}, g);
       product(up, expert, p0, p1, in, {gate, nextExpert, nextPanel}, u);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
@@ -465,28 +505,62 @@ struct Run {
     for (int i = 0; i < total; i++) acts[i] = hiddenActs + static_cast<int64_t>(i) * blocks, floats[i] = hidden + static_cast<int64_t>(i) * inner;
     if (kGeometry[down.format].panels)
       pool.run(total, 4, [&](int first, int last, int) {
-        for (int i = first; i < last; i++) quantiseRow(floats[i], inner, folded, i, e.expertRows.data() + at.acts);
+        for (int i = first; i < last; i++) k.quantise(floats[i], inner, hiddenActs + static_cast<int64_t>(i) * blocks);
       });
 
     overExperts(pairs, down.rows, longRuns, [&](const ExpertRun& run, int thread) {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* o = results(thread);
-      uint8_t* tiled = reinterpret_cast<uint8_t*>(o + static_cast<int64_t>(p1 - p0) * count * 16);
-      if (folded) tile(0, count, inner, [&](int i) { return e.expertRows.data() + at.acts + (from + i) * quantisedRowBytes(inner); }, tiled);
-      product(down, expert, p0, p1, {&acts[from], &floats[from], folded ? tiled : nullptr, count}, {down, nextExpert, nextPanel}, o);
+      product(down, expert, p0, p1, {&acts[from], &floats[from], nullptr, count}, {down, nextExpert, nextPanel}, o);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
+  }
 
-    // Each row sums its experts in routing order, whatever the threads did.
-    pool.run(rows, 4, [&](int first, int last, int) {
-      for (int r = first; r < last; r++) {
-        const float* terms[kMaxTopK];
-        for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * down.rows;
-        k.addWeighted(row(y, r), terms, row(routing, r) + topK, topK, down.rows);
-      }
+  // The same of folded weights: a task is all matrices of an expert over some of its rows.
+  void runFolded(const Experts& all, const Pairs& pairs, float* out) {
+    const int most = std::clamp(ceilDiv(static_cast<int>(pairs.row.size()), 2 * pool.threads()), 2 * kTileRows, kMostFolded);
+    std::vector<ExpertRows> tasks;
+    for (int i : pairs.busy) {
+      const int from = pairs.from[i], count = pairs.from[i + 1] - from, parts = ceilDiv(count, most);
+      for (int j = 0; j < parts; j++) tasks.push_back({i, from + count * j / parts, from + count * (j + 1) / parts});
+    }
+    const int n = static_cast<int>(tasks.size());
+    pool.run(n, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) runFoldedRows(all, pairs, tasks[i], tasks[std::min(i + 1, n - 1)].expert, thread, out);
     });
-    if (quantised == y) quantised = -1;
+  }
+
+  // Some rows of an expert: pairs [from, to).
+  struct ExpertRows {
+    int expert, from, to;
+  };
+
+  void runFoldedRows(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, float* out) const {
+    const auto& [gate, up, down] = all;
+    const auto [expert, from, to] = task;
+    const int count = to - from, inner = gate.rows, blocks = ceilDiv(inner, kBlock), panels = ceilDiv(inner, kPanelRows);
+    constexpr int each = kBlock / kPanelRows;
+    const FoldedMemory at(gate.columns, inner);
+    uint8_t *x = scratch(thread), *hidden = x + at.hidden, *narrow = x + at.rows;
+    float *g = reinterpret_cast<float*>(x + at.gate), *u = reinterpret_cast<float*>(x + at.up);
+    tile(from, to, gate.columns, [&](int i) { return quantisedRow(pairs.row[i], gate.columns); }, x, tiledBytes(gate.columns));
+    for (int b = 0; b < blocks; b++) {
+      const int p0 = b * each, p1 = std::min(p0 + each, panels), width = std::min(kBlock, inner - b * kBlock);
+      // What `product` counts from the matrix's beginning lies at the block's.
+      auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false}; };
+      foldedProduct(gate, expert, p0, p1, x, count, {up, expert, p0}, block(g));
+      foldedProduct(up, expert, p0, p1, x, count, b + 1 < blocks ? Place{gate, expert, p1} : Place{down, expert, 0}, block(u));
+      for (int r = 0; r < count; r += kTileRows) {
+        const int here = std::min(kTileRows, count - r);
+        for (int i = 0; i < here; i++) {
+          k.siluMultiply(g + (r + i) * kBlock, u + (r + i) * kBlock, ceilDiv(width, 16) * 16);
+          k.quantiseRow(g + (r + i) * kBlock, width, narrow + i * quantisedRowBytes(kBlock));
+        }
+        tile(0, here, kBlock, [&](int i) { return narrow + i * quantisedRowBytes(kBlock); }, hidden + r / kTileRows * tiledBytes(inner) + b * tiledBytes(kBlock), 0);
+      }
+    }
+    foldedProduct(down, expert, 0, ceilDiv(down.rows, kPanelRows), hidden, count, {gate, nextExpert, 0}, {out + static_cast<int64_t>(from) * down.rows, down.rows, down.rows, false});
   }
 
   // The largest products of a decoded token try the ways of fetching.
@@ -560,7 +634,7 @@ static int longestThatChooses(const Step& step) {
 
 bool Engine::reserve(const Step& step) {
   const bool coded = std::any_of(step.tiers.begin(), step.tiers.end(), [](int tier) { return tier != 0; });
-  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels, tiles = 0, gatheredTiles = 0;
+  int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels, tiles = 0, folded = 0;
   for (size_t t = 0; t < step.rows.size(); t++)
     tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
   for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
@@ -589,12 +663,12 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
-      gatheredTiles = (step.rows[a[1]] + kTileRows) / kTileRows * tiledBytes(std::max(step.columns[a[1]], weights[a[4]].rows));
-      if (step.rows[a[1]] < kManyRows || (products && kernels->matmulFolded)) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
+      if (products && kernels->matmulFolded) folded = FoldedMemory(step.columns[a[1]], weights[a[4]].rows).bytes;
+      if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
       between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
     }
   }
-  threadBytes = alignUp(std::max(attention, 2 * panels * most * 16 * 4 + gatheredTiles)) + 4096;
+  threadBytes = alignUp(std::max({attention, 2 * panels * most * 16 * 4, folded})) + 4096;
   return grow(arena, tensors) && grow(activations, acts) && grow(tiled, tiles) && grow(expertRows, between) && grow(gathered, parts) && grow(estimates, estimated) && grow(scratch, threadBytes * pool.threads());
 }
 

@@ -242,6 +242,24 @@ inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2
 // Of rows that a block is folded for at once.
 constexpr int kMostTiles = 32;
 
+// Weights are fetched so many bytes before they are folded, into the second cache: what is fetched much earlier has left it.
+constexpr int64_t kFetchLead = 60 << 10;
+
+// The rest of the matrix, then as much of what is read next.
+struct FetchedAhead {
+  Ahead own, next;
+
+  FetchedAhead(const uint8_t* matrix, int64_t bytes, const uint8_t* after) {
+    const int64_t lead = bytes < kFetchLead ? bytes : kFetchLead;
+    own = {matrix + lead, matrix + bytes};
+    next = {after, after + lead};
+  }
+  void fetch(int lines) {
+    if (own.at >= own.end) own = next, next = {};
+    own.fetchFar(lines);
+  }
+};
+
 // At most kMostTiles tiles of rows over all panels, which go in pairs. While tiles sum up a block of two panels over two tiles of
 // rows, the sums before them are scaled and the next block is folded.
 template <int format> struct FoldedProduct {
@@ -250,9 +268,8 @@ template <int format> struct FoldedProduct {
   const int panels, blocks;
   const uint8_t* const x;  // [tile][block]
   const int tokens;
-  float* const out;
-  const int64_t stride;  // of a panel's results
-  Ahead ahead;
+  const Results out;
+  FetchedAhead* const ahead;  // nullptr where all was fetched before
   const int tiles;
   alignas(64) Sums sums[2][4];
   alignas(64) float results[2][kMostTiles][kPanelRows][16];
@@ -261,8 +278,8 @@ template <int format> struct FoldedProduct {
   // Sums that wait to be scaled.
   int waitingBlock = -1, waitingPanel = 0, waitingTile = 0;
 
-  FoldedProduct(const uint8_t* matrix, int numPanels, int numBlocks, const uint8_t* tiledRows, int numTokens, float* to, int64_t panelStride, Ahead next)
-      : first(matrix), panels(numPanels), blocks(numBlocks), x(tiledRows), tokens(numTokens), out(to), stride(panelStride), ahead(next), tiles((numTokens + 15) / 16) {}
+  FoldedProduct(const uint8_t* matrix, int numPanels, int numBlocks, const uint8_t* tiledRows, int numTokens, Results to, FetchedAhead* fetched)
+      : first(matrix), panels(numPanels), blocks(numBlocks), x(tiledRows), tokens(numTokens), out(to), ahead(fetched), tiles((numTokens + 15) / 16) {}
 
   const uint8_t* tiled(int tile, int b) const { return x + (static_cast<int64_t>(tile) * blocks + b) * kTiledBlock; }
 
@@ -286,15 +303,21 @@ template <int format> struct FoldedProduct {
     else
 #pragma GCC unroll 16
       for (int r = 0; r < kPanelRows; r++) store(to[r], fma(mul(toFloat(loadInt(from[i][r])), acts), set1(scales[r]), load(to[r])));
-    if (b == blocks - 1) finish(to, out + panel * stride + tile * 256, tokens - tile * 16);
+    if (b == blocks - 1) finish(to, panel, tile);
   }
 
   // [panel's row][row] to [row][panel's row]
-  static void finish(const float (&from)[kPanelRows][16], float* to, int rows) {
+  void finish(const float (&from)[kPanelRows][16], int panel, int tile) const {
     __m512i v[16];
     for (int r = 0; r < 16; r++) v[r] = loadBytes(from[r]);
     transpose(v);
-    for (int r = 0; r < 16 && r < rows; r++) _mm512_storeu_si512(to + r * 16, v[r]);
+    const int rows = tokens - tile * 16, width = out.width - panel * kPanelRows;
+    const __mmask16 there = width >= kPanelRows ? 0xffff : static_cast<__mmask16>((1 << width) - 1);
+    float* to = out.data + tile * 16 * out.stride + panel * kPanelRows;
+    for (int r = 0; r < 16 && r < rows; r++, to += out.stride) {
+      const VF sum = _mm512_castsi512_ps(v[r]);
+      _mm512_mask_storeu_ps(to, there, out.adds ? add(_mm512_maskz_loadu_ps(there, to), sum) : sum);
+    }
   }
 
   void run() {
@@ -309,7 +332,7 @@ template <int format> struct FoldedProduct {
         int bite = 0, folded = 0;
         for (int tile = 0; tile < tiles; tile += 2, turn ^= 1) {
           auto meanwhile = [&](int step) {
-            ahead.fetch(lines);
+            if (ahead) ahead->fetch(lines);
             // The first step still waits for these sums.
             if (step > 0) scale(sums[turn ^ 1], step - 1);
             if (step == kSteps - 1) scale(sums[turn ^ 1], step);
@@ -334,25 +357,25 @@ template <int format> struct FoldedProduct {
 };
 
 template <int format>
-void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* next, float* out) {
+void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* next, Results out) {
   const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + 15) / 16, chunks = (tiles + kMostTiles - 1) / kMostTiles;
-  const uint8_t* const end = next + static_cast<int64_t>(panels) * blocks * kGeometry[format].bytes;
+  FetchedAhead ahead(first, static_cast<int64_t>(panels) * blocks * kGeometry[format].bytes, next);
   configure(SquareTiles());
   for (int i = 0; i < chunks; i++) {
     const int from = tiles * i / chunks, to = tiles * (i + 1) / chunks, rows = (to == tiles ? tokens : to * 16) - from * 16;
-    FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, out + from * 256,
-                          static_cast<int64_t>(tokens) * 16, i == 0 ? Ahead{next, end} : Ahead{end, end}).run();
+    const Results part{out.data + from * 16 * out.stride, out.stride, out.width, out.adds};
+    FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, part, i == 0 ? &ahead : nullptr).run();
   }
   release();
 }
 
-void matmulFolded(int format, const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* ahead, float* out) {
+void matmulFolded(int format, const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* next, Results out) {
   switch (format) {
-    case Q4_0: return multiplyFolded<Q4_0>(first, panels, columns, x, tokens, ahead, out);
-    case Q4_K: return multiplyFolded<Q4_K>(first, panels, columns, x, tokens, ahead, out);
-    case Q4_S: return multiplyFolded<Q4_S>(first, panels, columns, x, tokens, ahead, out);
-    case Q5_K: return multiplyFolded<Q5_K>(first, panels, columns, x, tokens, ahead, out);
-    default: return multiplyFolded<Q6_K>(first, panels, columns, x, tokens, ahead, out);
+    case Q4_0: return multiplyFolded<Q4_0>(first, panels, columns, x, tokens, next, out);
+    case Q4_K: return multiplyFolded<Q4_K>(first, panels, columns, x, tokens, next, out);
+    case Q4_S: return multiplyFolded<Q4_S>(first, panels, columns, x, tokens, next, out);
+    case Q5_K: return multiplyFolded<Q5_K>(first, panels, columns, x, tokens, next, out);
+    default: return multiplyFolded<Q6_K>(first, panels, columns, x, tokens, next, out);
   }
 }
 

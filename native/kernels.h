@@ -20,7 +20,16 @@ static inline int64_t quantisedRowBytes(int columns) {
   const int blocks = (columns + 255) / 256;
   return blocks * 256 + (blocks * 4 + 63) / 64 * 64;
 }
+// Of up to sixteen rows, or of one block of them, as tiles take them.
 static inline int64_t tiledBytes(int columns) { return (columns + 255) / 256 * 16 * 260LL; }
+
+// Where a product's results go: of row r of activations to data + r * stride, `width` of them, in place of what is there or added to it.
+struct Results {
+  float* data;
+  int64_t stride;
+  int width;
+  bool adds;
+};
 
 constexpr int kPageTokens = 128;
 constexpr int kMaxGroup = 16;  // query heads of one key/value head
@@ -104,11 +113,11 @@ struct Kernels {
                  Fetch fetch, const uint8_t* ahead, float* out);
   // Faster and less exactly, where the set has them: rows of bytes with one scale for 256, quantisedRowBytes long; up to sixteen
   // of them as tiles take them, tiledBytes; and products with weights whose scales are folded into the codes, of
-  // ceil(tokens / 16) such; not of Q8_0.
+  // ceil(tokens / 16) such; not of Q8_0. `next` is read next.
   void (*quantiseRow)(const float* x, int columns, uint8_t* out);
   void (*tileRows)(const uint8_t* const* rows, int count, int columns, uint8_t* out);
   void (*matmulFolded)(int format, const uint8_t* first, int panels, int columns, const uint8_t* tiled, int tokens,
-                       const uint8_t* ahead, float* out);
+                       const uint8_t* next, Results out);
   // Plain rows [row0, row1) of f32, f16 or bf16, over float rows: out[token * outStride + row - row0].
   void (*matmulPlain)(int format, const uint8_t* weights, int columns, int row0, int row1, const float* const* x,
                       int tokens, float* out, int outStride);
