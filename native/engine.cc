@@ -72,10 +72,13 @@ struct Run {
   std::vector<float> cos, sin;
   Fetch fetch = e.fetchTrial.best;
   const bool readsPrompt = std::any_of(step.sequences.begin(), step.sequences.end(), [](const Sequence& s) { return s.numTokens >= kFewestFolded; });
+  std::vector<int> firstCoded;  // [sequence]
   std::vector<const ActBlock*> acts;
   std::vector<const float*> floats;
 
-  Run(Engine& engine, const Step& s) : e(engine), step(s), k(*engine.kernels), pool(engine.pool) {}
+  Run(Engine& engine, const Step& s) : e(engine), step(s), k(*engine.kernels), pool(engine.pool) {
+    for (const Sequence& sequence : s.sequences) firstCoded.push_back(s.firstCoded(sequence));
+  }
 
   float* row(int t, int64_t r) const { return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + r * step.columns[t]; }
   uint8_t* scratch(int thread) const { return e.scratch.data() + thread * e.threadBytes; }
@@ -296,7 +299,7 @@ struct Run {
 
   // One query row of one key/value head: what it reads, and where it gathers.
   struct AttendRow {
-    int head, row, context, coded;  // coded: pages of codes, at the beginning
+    int head, row, context, coded;  // coded: pages at the beginning that may have codes, 0 where none has
     const Sequence* sequence;
   };
 
@@ -304,7 +307,8 @@ struct Run {
     auto next = std::upper_bound(step.sequences.begin(), step.sequences.end(), r, [](int value, const Sequence& s) { return value < s.firstRow; });
     const Sequence& s = *(next - 1);
     const int position = s.contextTokens - s.numTokens + (r - s.firstRow);
-    return {head, r, position + 1, kv.pagesBehind(position), &s};
+    const int behind = kv.pagesBehind(position);
+    return {head, r, position + 1, behind > firstCoded[&s - step.sequences.data()] ? behind : 0, &s};
   }
 
   void attend(const int32_t* a) {

@@ -114,6 +114,14 @@ struct Step {
   std::vector<int32_t> ops, ids, positions, slots, pages, tiers, logitRows, rows, columns;
   std::vector<int64_t> offsets;
   std::vector<Sequence> sequences;
+
+  // The first page of a sequence that has a tier, or how many pages it has.
+  int firstCoded(const Sequence& s) const {
+    const int count = (s.contextTokens + kPageTokens - 1) / kPageTokens;
+    int p = 0;
+    while (p < count && tiers[s.pagesFrom + p] == 0) p++;
+    return p;
+  }
 };
 
 class Engine {

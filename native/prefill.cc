@@ -27,6 +27,7 @@ struct Walk {
   const Sequence& s = *block.sequence;
   const int headDim = kv.headDim, width = step.columns[a[1]] / kv.kvHeads, group = width / headDim;
   const int position = s.contextTokens - s.numTokens + block.first - s.firstRow;  // of the first row
+  const int firstCoded = step.firstCoded(s);
 
   float* tensorRow(int t, int r) const {
     return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + static_cast<int64_t>(block.first + r) * step.columns[t] + head * width;
@@ -49,7 +50,7 @@ struct Walk {
     return {{first, first + part}, {first + 2 * part, first + 3 * part}, totals + mostPackedRows(group) * 16, totals};
   }
 
-  bool readsCodes(int r) const { return kv.pagesBehind(position + r) > 0; }
+  bool readsCodes(int r) const { return kv.pagesBehind(position + r) > firstCoded; }
 
   void loadQueries(int r) const { scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), queries(r)); }
 
