@@ -7,29 +7,27 @@
 
 namespace {
 
-// Sixteen tokens' halves are 4 KB: further than that a processor does not look ahead by itself, and what is fetched much
-// earlier or all at once stands in the way of the loads.
-constexpr int kBlockTokens = kPageTokens / kPageBlocks;
-
-inline void fetchHalves(const uint16_t* from, int count) {
-  for (int i = 0; i < count; i += 32) prefetchFar(from + i);
-}
+// Pages of halves are fetched line by line while they are read, as evenly as can be, for memory takes as long for one as its
+// products do: half a panel ahead, and from where scores become weights on so many lines of each head further.
+constexpr int kBlockTokens = kPageTokens / kPageBlocks, kLine = 32, kMeanwhile = 16;
 
 // out += probabilities of one page times its values, for `heads` heads: a block of tokens, then a few columns at a time.
 template <int heads>
-inline void headValues(const float* p, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
+inline void headValues(const float* p, int headDim, const uint16_t* values, int count, const uint16_t* after, int lead, float* out) {
   constexpr int vectors = kBlockVectors, n = heads * vectors;
+  const int lines = kPageTokens * headDim / kLine;
   for (int first = 0; first < count; first += kBlockTokens) {
     const int end = first + kBlockTokens < count ? first + kBlockTokens : count;
-    const uint16_t* next = first + kBlockTokens < kPageTokens ? values + (first + kBlockTokens) * headDim : after;
     for (int d = 0; d < headDim; d += 16 * vectors) {
-      fetchHalves(next + d * kBlockTokens, 16 * vectors * kBlockTokens);
+      const int line = lead + (first * headDim + d * kBlockTokens) / kLine;
+      const uint16_t* next = line < lines ? values + line * kLine : after + (line - lines) * kLine;
       VF sum[n];
       auto at = [&](int j) { return out + j / vectors * headDim + d + j % vectors * 16; };
 #pragma GCC unroll 16
       for (int j = 0; j < n; j++) sum[j] = load(at(j));
       for (int t = first; t < end; t++) {
         VF value[vectors];
+        if ((t - first) * vectors % 2 == 0) prefetchFar(next + (t - first) * vectors * 16);
         for (int v = 0; v < vectors; v++) value[v] = loadHalf(values + t * headDim + d + v * 16);
 #pragma GCC unroll 16
         for (int j = 0; j < n; j++) sum[j] = fma(set1(p[j / vectors * kPageTokens + t]), value[j % vectors], sum[j]);
@@ -41,9 +39,10 @@ inline void headValues(const float* p, int headDim, const uint16_t* values, int 
 }
 
 inline void pageValues(const float* p, int group, int headDim, const uint16_t* values, int count, const uint16_t* after, float* out) {
+  const int lead = headDim / 2 + group * kMeanwhile;
   int g = 0;
-  for (; g + kBlockHeads <= group; g += kBlockHeads) headValues<kBlockHeads>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
-  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, out + g * headDim);
+  for (; g + kBlockHeads <= group; g += kBlockHeads) headValues<kBlockHeads>(p + g * kPageTokens, headDim, values, count, after, lead, out + g * headDim);
+  for (; g < group; g++) headValues<1>(p + g * kPageTokens, headDim, values, count, after, lead, out + g * headDim);
 }
 
 inline void startGathering(int group, int headDim, Gathered* out) {
@@ -67,7 +66,10 @@ template <int chunks, class Codes> void attendChunks(const float* q, int group, 
     if (pages->tier != 0 && !known) codes.prepare(q + width, group), known = true;
     if (pages->tier == 0) pageScores<chunks>(q, group, pages->keys, count, pages->values, scores);
     else codes.scores(q + width, group, *pages, next, scores);
-    weighScores(scores, group, headDim, count, out);
+    const uint16_t* ahead = pages->values + headDim / 2 * kLine;
+    weighScores(scores, group, headDim, count, out, [&](int g) {
+      for (int i = 0; pages->tier == 0 && i < kMeanwhile; i++) prefetchFar(ahead + (g * kMeanwhile + i) * kLine);
+    });
     if (pages->tier == 0) pageValues(scores, group, headDim, pages->values, count, next.tier == 0 ? next.keys : pages->keys, sums[0]);
     else codes.values(scores, group, *pages, sums[1]);
   }

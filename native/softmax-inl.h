@@ -13,9 +13,10 @@ inline void maskScores(float* scores, int group, int count) {
 }
 
 // Scores of one page, [group][kPageTokens], become weights relative to the largest so far, as what was gathered before
-// does (Milakov and Gimelshein 2018).
-[[gnu::always_inline]] inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out) {
+// does (Milakov and Gimelshein 2018). meanwhile(g) is done beside those of head g.
+template <class Meanwhile> [[gnu::always_inline]] inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out, Meanwhile meanwhile) {
   for (int g = 0; g < group; g++) {
+    meanwhile(g);
     float* s = scores + g * kPageTokens;
     VF m = set1(out->largest[g]);
     for (int t = 0; t < kPageTokens; t += 16) m = maxOf(m, load(s + t));
@@ -39,6 +40,9 @@ inline void maskScores(float* scores, int group, int count) {
         store(sums, mul(load(sums), set1(shrink[0])));
       }
   }
+}
+[[gnu::always_inline]] inline void weighScores(float* scores, int group, int headDim, int count, Gathered* out) {
+  weighScores(scores, group, headDim, count, out, [](int) {});
 }
 
 }  // namespace
