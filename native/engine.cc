@@ -20,6 +20,9 @@ constexpr int kMaxPanels = 4;
 
 // A step that reads fewer of a sequence's tokens at once makes replies, or is not worth it: its weights are not folded.
 constexpr int kFewestFolded = 16;
+// An expert's weights take as long to fold as to be multiplied with so many rows as they are; on average, so that which rows stand
+// beside each other does not tell.
+constexpr int kFewestOfExpert = 8;
 constexpr int kTileRows = 16;
 
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
@@ -465,7 +468,7 @@ struct Run {
   void addExperts(const int32_t* a) {
     const int y = a[0], x = a[1], routing = a[2], topK = a[3], rows = step.rows[x];
     const Experts all{e.weights[a[4]], e.weights[a[5]], e.weights[a[6]]};
-    const bool folded = folds(x, all.gate) && folds(x, all.up) && folds(x, all.down);
+    const bool folded = rows * topK >= kFewestOfExpert * all.gate.experts && folds(x, all.gate) && folds(x, all.up) && folds(x, all.down);
     if (kGeometry[all.gate.format].panels || kGeometry[all.up.format].panels) quantise(x, folded);
     const ReadPairs pairs = pairUp(x, routing, topK, all.gate.experts);
     for (int i : pairs.busy) all.gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
