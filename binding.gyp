@@ -49,9 +49,9 @@
           "type": "static_library",
           "sources": ["native/isa_amx.cc", "native/train_amx.cc"],
           "cflags_cc": ["-mamx-tile", "-mamx-int8", "-mamx-bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni",
-                        "-mavx512bf16", "-mavx2", "-mfma", "-mf16c",
+                        "-mavx512bf16", "-mavx512vbmi", "-mavx2", "-mfma", "-mf16c",
                         "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
-          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mamx-tile", "-mamx-int8", "-mamx-bf16", "-mavx512bf16", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]},
+          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["-mamx-tile", "-mamx-int8", "-mamx-bf16", "-mavx512bf16", "-mavx512vbmi", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]},
           "msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/arch:AVX512"]}}
         },
         {

@@ -49,7 +49,7 @@ static bool hasAvx512Bf16() {
 }
 #endif
 #ifdef A3B_SOFT_TILES
-static bool hasAmx() { return hasAvx512Bf16(); }
+static bool hasAmx() { return hasAvx512Bf16() && __builtin_cpu_supports("avx512vbmi"); }
 #elif defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,7 +62,7 @@ static bool tilesGranted() {
 static bool hasAmx() {
   unsigned a, b, c, d;
   const unsigned need = 1 << 22 | 1 << 24 | 1 << 25;  // bfloat16, tiles, int8
-  return hasAvx512Bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & need) == need && tilesGranted();
+  return hasAvx512Bf16() && __builtin_cpu_supports("avx512vbmi") && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & need) == need && tilesGranted();
 }
 #else
 static bool hasAmx() { return false; }

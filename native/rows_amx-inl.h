@@ -8,13 +8,23 @@
 
 namespace {
 
-// 2^x of x <= 0 to 1e-4, which is below what weights are rounded to: 2^floor(x) times a polynomial (minimax) of what is left.
-inline VF roughPower2(VF x) {
-  const VF rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-  VF p = fma(set1(0.07802016f), rest, set1(0.22606716f));
-  p = fma(p, rest, set1(0.69583356f));
-  p = fma(p, rest, set1(0.99992522f));
-  return _mm512_scalef_ps(p, x);
+// 2^(f / 128) - 1 in 128ths, what follows the leading one of a bfloat16.
+struct alignas(64) PowerTable {
+  uint8_t fractions[128] = {};
+  constexpr PowerTable() {
+    constexpr double step = 1.0054299011128028;  // 2^(1 / 128)
+    double power = 1;
+    for (int f = 0; f < 128; f++, power *= step) fractions[f] = static_cast<uint8_t>(128 * (power - 1) + 0.5);
+  }
+};
+constexpr PowerTable kPowers;
+
+// 2^x of 32 numbers as bfloat16, which are given as 128 (x + 127), rounded: the upper bits are the exponent's.
+inline VI powersOf2(VI low, VI high) {
+  const VI order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), exponents = _mm512_set1_epi16(static_cast<short>(0xff80));
+  const VI x = _mm512_permutexvar_epi64(order, _mm512_packus_epi32(low, high));
+  const VI fractions = _mm512_permutex2var_epi8(loadBytes(kPowers.fractions), x, loadBytes(kPowers.fractions + 64));
+  return _mm512_ternarylogic_epi32(exponents, x, fractions, 0xca);
 }
 
 constexpr int kPagesAtOnce = 8;  // a quarter of the second cache
@@ -53,6 +63,8 @@ class RowTiles {
  private:
   static constexpr int kWidth = 128;  // of a page's tokens and of a head's channels alike
   static constexpr int kWords = kWidth / 2, kFactor = kWidth * kWords, kPage = 2 * kFactor, kParts = kWidth / kTileColumns;
+  static constexpr float kNothing = -1e38f;           // the largest score of a row that has seen none is less
+  static constexpr int kMostPower = (127 + 32) * 128;  // as `powersOf2` has them
   static_assert(kWidth == kPageTokens);
 
   // Of two panels of rows; meanwhile(0 to 15).
@@ -78,26 +90,36 @@ class RowTiles {
   [[gnu::always_inline]] void weigh(int side, int r, int row, int seen) {
     float* s = scores_[side][r];
     float* to = weights_[side] + r / kTileRows * kTileRows * kWords + r % kTileRows * kTileWords;
-    auto put = [&](int part, VF low, VF high) {
-      _mm512_storeu_si512(to + part * kTileRows * kTileWords, __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low)));
-    };
+    auto put = [&](int part, VI words) { _mm512_storeu_si512(to + part * kTileRows * kTileWords, words); };
     shrink_[side][r] = 1;
     if (seen < kPageTokens) [[unlikely]] {
       shrink_[side][r] = weighScoresOf(s, seen, rows_, row);
       grew_[side] |= shrink_[side][r] != 1;
-      for (int i = 0; i < kParts; i++) put(i, load(s + i * 32), load(s + i * 32 + 16));
+      for (int i = 0; i < kParts; i++) put(i, __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(load(s + i * 32 + 16), load(s + i * 32))));
       return;
     }
-    VF v[8];
-    for (int i = 0; i < 8; i++) v[i] = load(s + i * 16);
-    const VF most = maxOf(maxOf(maxOf(v[0], v[1]), maxOf(v[2], v[3])), maxOf(maxOf(v[4], v[5]), maxOf(v[6], v[7])));
-    const float here = maxLanes(most);
-    if (here > rows_.largest[row]) shrink_[side][r] = growLargest(rows_, row, here), grew_[side] = true;
-    const VF base = set1(-rows_.largest[row] * kLog2e);
-    for (VF& x : v) x = roughPower2(fma(x, set1(kLog2e), base));
-    for (int i = 0; i < kParts; i++) put(i, v[2 * i], v[2 * i + 1]);
-    float* total = rows_.totals + row * 16;
-    store(total, add(load(total), add(add(add(v[0], v[1]), add(v[2], v[3])), add(add(v[4], v[5]), add(v[6], v[7])))));
+    VI x[8];
+    auto powers = [&]() __attribute__((always_inline)) {
+      const VF base = set1((127 - rows_.largest[row] * kLog2e) * 128);
+      for (int i = 0; i < 8; i++) x[i] = toInt(fma(load(s + i * 16), set1(kLog2e * 128), base));
+    };
+    powers();
+    auto largerOf = [](VI a, VI b) { return _mm512_max_epi32(a, b); };
+    const VI most = largerOf(largerOf(largerOf(x[0], x[1]), largerOf(x[2], x[3])), largerOf(largerOf(x[4], x[5]), largerOf(x[6], x[7])));
+    if (rows_.largest[row] < kNothing || _mm512_cmpgt_epi32_mask(most, set1Int(kMostPower))) [[unlikely]] {
+      VF largest = load(s);
+      for (int i = 1; i < 8; i++) largest = maxOf(largest, load(s + i * 16));
+      shrink_[side][r] = growLargest(rows_, row, maxLanes(largest)), grew_[side] = true;
+      powers();
+    }
+    const VI ones = _mm512_set1_epi16(0x3f80);
+    VF total = load(rows_.totals + row * 16);
+    for (int i = 0; i < kParts; i++) {
+      const VI words = powersOf2(x[2 * i], x[2 * i + 1]);
+      put(i, words);
+      total = _mm512_dpbf16_ps(total, __builtin_bit_cast(__m512bh, words), __builtin_bit_cast(__m512bh, ones));
+    }
+    store(rows_.totals + row * 16, total);
   }
 
   const PackedRows& rows_;
