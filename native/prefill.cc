@@ -9,7 +9,7 @@ namespace {
 
 // What they gather stays in the second-level cache, and unpacking is a few per cent of what they compute, which by products
 // of packed factors is less.
-constexpr int kMostBlockRows = 16, kMostPackedRows = 64;
+constexpr int kMostBlockRows = 16, kMostPackedRows = 128;
 constexpr int kTasksPerThread = 4;
 // Rows of a left factor are filled up to whole register tiles, or pairs of them, of no more than this.
 constexpr int kMostTileRows = 32;
