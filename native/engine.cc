@@ -22,7 +22,7 @@ constexpr int kMaxPanels = 4;
 constexpr int kFewestFolded = 16;
 // An expert's weights take as long to fold as to be multiplied with so many rows as they are; on average, so that which rows stand
 // beside each other does not tell.
-constexpr int kFewestOfExpert = 8;
+constexpr int kFewestOfExpert = 6;
 constexpr int kTileRows = 16;
 
 // The rows that a product reads: quantised for packed weights, floats for plain ones.

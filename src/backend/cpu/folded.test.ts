@@ -15,7 +15,7 @@ const packed = (Object.keys(geometry) as Format[]).filter((format) => geometry[f
 const unfolded = ["q8_0"]
 const [numExperts, topK] = [8, 3]
 /** Rows of each expert on average, from which on its weights are folded. */
-const fewestOfExpert = 8
+const fewestOfExpert = 6
 
 function relativeDistance(got: Float32Array, from: Float32Array): number {
   const squares = (x: Float32Array) => x.reduce((sum, value) => sum + value * value, 0)
