@@ -327,7 +327,7 @@ struct Run {
   // how many threads there were. Tasks are (key/value head, row), heads outermost so that neighbours share pages; where
   // those are too few, each span is a task. Rows that choose what they read are left out.
   void attendAll(const KvCache& kv, const int32_t* a, const std::vector<bool>& chooses) {
-    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads(), e.products);
+    const auto blocks = rowBlocks(step, kv.kvHeads, pool.threads(), e.products ? k.pagesAtOnce : 0);
     if (!blocks.empty()) return attendBlocks(kv, a, blocks, chooses);
     const int rows = step.rows[a[1]], spans = e.splitSpans(step, kv.kvHeads, rows);
     if (spans == 0)

@@ -123,8 +123,10 @@ template <int format> struct Folding {
   static constexpr bool kHasMin = format == Q4_K || format == Q5_K, kLooksUp = format == Q4_0 || format == Q4_S;
   const uint8_t* block;
   Folded* out;
-  VF inverse;
+  VF inverse, scale;
+  alignas(64) int32_t places[kLooksUp ? kGroups : 1][kPanelRows];  // of the codes' tables
 
+  Folding() = default;
   Folding(const uint8_t* from, Folded& to) : block(from), out(&to) {
     VF most = zero();
     for (int g = 0; g < kGroups; g++) {
@@ -135,23 +137,24 @@ template <int format> struct Folding {
     if constexpr (!kHasMin) most = mul(most, set1(kMostCode<format>));
     const __mmask16 some = _mm512_cmp_ps_mask(most, set1(kTiniest), _CMP_GT_OQ);
     inverse = _mm512_maskz_div_ps(some, set1(kMostByte), most);
-    store(out->scale, _mm512_maskz_mul_ps(some, most, set1(1 / kMostByte)));
+    scale = _mm512_maskz_mul_ps(some, most, set1(1 / kMostByte));
+    if constexpr (kLooksUp)
+      for (int g = 0; g < kGroups; g++) {
+        const VI parts = toInt(mul(scalesOf<format>(block, g).scale, mul(inverse, set1(CodeTable::kParts))));
+        storeInt(places[g], upBy<4>(addInt(parts, set1Int(CodeTable::kMost))));
+      }
+    asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
   }
 
   // Steps 2 h and 2 h + 1.
   void half(int h) const {
+    if (h == 0) store(out->scale, scale);
     if constexpr (kLooksUp) lookUp(h);
     else multiply(h);
   }
 
   // Tables of a half's four groups lie side by side, as their codes do.
   void lookUp(int h) const {
-    alignas(64) int32_t places[4][kPanelRows];
-    for (int g = 0; g < 4; g++) {
-      const VI parts = toInt(mul(scalesOf<format>(block, h * 4 + g).scale, mul(inverse, set1(CodeTable::kParts))));
-      storeInt(places[g], upBy<4>(addInt(parts, set1Int(CodeTable::kMost))));
-    }
-    asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
     __m512i rows[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) rows[i] = loadBytes(block + (h * 16 + i) * kVector);
@@ -159,7 +162,7 @@ template <int format> struct Folding {
     const __m512i nibble = _mm512_set1_epi8(15);
 #pragma GCC unroll 16
     for (int r = 0; r < kPanelRows; r++) {
-      auto table = [&](int g) { return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodeTable.rows[0] + places[g][r])); };
+      auto table = [&](int g) { return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodeTable.rows[0] + places[h * 4 + g][r])); };
       __m512i tables = _mm512_broadcast_i32x4(table(0));
       tables = _mm512_mask_broadcast_i32x4(tables, 0x00f0, table(1));
       tables = _mm512_mask_broadcast_i32x4(tables, 0x0f00, table(2));
@@ -274,6 +277,7 @@ template <int format> struct FoldedProduct {
   alignas(64) Sums sums[2][4];
   alignas(64) float results[2][kMostTiles][kPanelRows][16];
   Folded weights[2][2];
+  Folding<format> foldings[2];
   alignas(64) float waitingScales[2][kPanelRows];
   // Sums that wait to be scaled.
   int waitingBlock = -1, waitingPanel = 0, waitingTile = 0;
@@ -283,11 +287,22 @@ template <int format> struct FoldedProduct {
 
   const uint8_t* tiled(int tile, int b) const { return x + (static_cast<int64_t>(tile) * blocks + b) * kTiledBlock; }
 
-  // Block b of a pair of panels; i is half i % 2 of panel i / 2.
-  void fold(Folding<format>& folding, int panel, int b, Folded* to, int i) {
-    if (panel + i / 2 >= panels) return;
-    if (i % 2 == 0) folding = {first + (static_cast<int64_t>(panel + i / 2) * blocks + b) * kBytes, to[i / 2]};
-    folding.half(i % 2);
+  // Block n of the pairs of panels, one pair after another.
+  struct Place {
+    int panel, block;
+  };
+  Place placeOf(int n) const { return {n / blocks * 2, n % blocks}; }
+
+  void prepare(int n, int p) {
+    const auto [panel, b] = placeOf(n);
+    if (panel + p < panels) foldings[p] = {first + (static_cast<int64_t>(panel + p) * blocks + b) * kBytes, weights[n % 2][p]};
+  }
+
+  // Half i % 2 of panel i / 2 of block n; what the next one needs takes long and is begun before.
+  void fold(int n, int i) {
+    if (i == 1) prepare(n, 1);
+    if (i == 3) prepare(n + 1, 0);
+    if (placeOf(n).panel + i / 2 < panels) foldings[i / 2].half(i % 2);
   }
 
   // Scales the sums that wait: tile i / 2 of rows, panel i % 2.
@@ -322,13 +337,12 @@ template <int format> struct FoldedProduct {
 
   void run() {
     const int bites = (tiles + 1) / 2 * kSteps, lines = 2 * kBytes / 64 / bites + 1;
-    Folding<format> folding(first, weights[0][0]);
-    for (int i = 0; i < 4; i++) fold(folding, 0, 0, weights[0], i);
-    int turn = 0, side = 0;
+    prepare(0, 0);
+    for (int i = 0; i < 4; i++) fold(0, i);
+    int turn = 0, n = 0;
     for (int panel = 0; panel < panels; panel += 2)
-      for (int b = 0; b < blocks; b++, side ^= 1) {
-        const Folded* own = weights[side];
-        const int nextBlock = b + 1 < blocks ? b + 1 : 0, nextPanel = nextBlock ? panel : panel + 2;
+      for (int b = 0; b < blocks; b++, n++) {
+        const Folded* own = weights[n % 2];
         int bite = 0, folded = 0;
         for (int tile = 0; tile < tiles; tile += 2, turn ^= 1) {
           auto meanwhile = [&](int step) {
@@ -337,7 +351,7 @@ template <int format> struct FoldedProduct {
             if (step > 0) scale(sums[turn ^ 1], step - 1);
             if (step == kSteps - 1) scale(sums[turn ^ 1], step);
             bite++;
-            if (folded * bites < bite * 4) fold(folding, nextPanel, nextBlock, weights[side ^ 1], folded++);
+            if (folded * bites < bite * 4) fold(n + 1, folded++);
           };
           const uint8_t *x1 = tiled(tile, b), *x2 = tiled(tile + 1, b);
           const bool twoPanels = panel + 1 < panels;

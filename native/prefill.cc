@@ -8,8 +8,9 @@
 namespace {
 
 // What they gather stays in the second-level cache, and unpacking is a few per cent of what they compute, which by products
-// of packed factors is less.
-constexpr int kMostBlockRows = 16, kMostPackedRows = 128;
+// of packed factors is less. Several packed pages are read by a few rows after others, whose sums need not stay there.
+constexpr int kMostBlockRows = 16;
+constexpr int mostPackedRows(int pages) { return pages > 1 ? 128 : 64; }
 constexpr int kTasksPerThread = 4;
 // Rows of a left factor are filled up to whole register tiles, or pairs of them, of no more than this.
 constexpr int kMostTileRows = 32;
@@ -37,17 +38,17 @@ struct Walk {
   // spans so far gave, and what this one gives. Or, packed, all of `packedRows`.
   static int64_t pageBytes(int headDim, int pages) { return pages * 2LL * kPageTokens * headDim * 4; }
   static int64_t rowBytes(int group, int headDim) { return queryBytes(group, headDim) + 2 * gatheredBytes(group, headDim); }
-  static int64_t mostPackedRows(int group) { return roundUp(kMostPackedRows * group, kMostTileRows); }
-  static int64_t packedBytes(int group, int headDim) { return mostPackedRows(group) * (4 * headDim + 32) * 4; }
+  static int64_t leftRows(int group, int pages) { return roundUp(mostPackedRows(pages) * group, kMostTileRows); }
+  static int64_t packedBytes(int group, int headDim, int pages) { return leftRows(group, pages) * (4 * headDim + 32) * 4; }
   float* page() const { return reinterpret_cast<float*>(memory); }
   float* queries(int r) const { return reinterpret_cast<float*>(memory + pageBytes(headDim, 1) + r * rowBytes(group, headDim)); }
   Gathered* all(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim)); }
   Gathered* one(int r) const { return placed(reinterpret_cast<uint8_t*>(queries(r)) + queryBytes(group, headDim) + gatheredBytes(group, headDim)); }
   PackedRows packedRows() const {
     float* first = reinterpret_cast<float*>(memory + pageBytes(headDim, k.pagesAtOnce));
-    const int64_t part = mostPackedRows(group) * headDim;
+    const int64_t rows = leftRows(group, k.pagesAtOnce), part = rows * headDim;
     float* totals = first + 4 * part;
-    return {{first, first + part}, {first + 2 * part, first + 3 * part}, totals + mostPackedRows(group) * 16, totals};
+    return {{first, first + part}, {first + 2 * part, first + 3 * part}, totals + rows * 16, totals};
   }
 
   bool readsCodes(int r) const { return kv.pagesBehind(position + r) > firstCoded; }
@@ -147,12 +148,12 @@ struct Walk {
 
 }  // namespace
 
-std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool packed) {
+std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, int packedPages) {
   int rows = 0, most = 0;
   for (const Sequence& s : step.sequences) rows += s.numTokens, most = std::max(most, s.numTokens);
   std::vector<RowBlock> blocks;
   if (most < kFewestBlockRows) return blocks;
-  const int each = std::clamp(rows * kvHeads / (kTasksPerThread * threads), 2 * kFewestBlockRows, packed ? kMostPackedRows : kMostBlockRows);
+  const int each = std::clamp(rows * kvHeads / (kTasksPerThread * threads), 2 * kFewestBlockRows, packedPages > 0 ? mostPackedRows(packedPages) : kMostBlockRows);
   for (const Sequence& s : step.sequences) {
     const int count = ceilDiv(s.numTokens, each);
     for (int i = 0; i < count; i++) {
@@ -164,7 +165,7 @@ std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool
 }
 
 int64_t rowBlockBytes(int group, int headDim, int packedPages) {
-  return packedPages > 0 ? Walk::pageBytes(headDim, packedPages) + Walk::packedBytes(group, headDim)
+  return packedPages > 0 ? Walk::pageBytes(headDim, packedPages) + Walk::packedBytes(group, headDim, packedPages)
                          : Walk::pageBytes(headDim, 1) + kMostBlockRows * Walk::rowBytes(group, headDim);
 }
 

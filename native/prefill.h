@@ -12,10 +12,11 @@ struct RowBlock {
 };
 
 // All rows of a step in blocks; none where no sequence has rows for one. Those of a sequence with fewer than
-// kFewestBlockRows are together, all others have at least so many. `packed`: they are read by products of packed factors.
-std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, bool packed);
+// kFewestBlockRows are together, all others have at least so many. `packedPages`: how many are packed at once, 0 where rows are not
+// read by products of packed factors.
+std::vector<RowBlock> rowBlocks(const Step& step, int kvHeads, int threads, int packedPages);
 
-// Memory that attendBlock needs, where pages are packed for so many of them at once.
+// Memory that attendBlock needs.
 int64_t rowBlockBytes(int group, int headDim, int packedPages);
 
 // One key/value head's part of kAttend, of which `a` are the words, for one block.
