@@ -460,7 +460,7 @@ struct Run {
     });
   }
 
-  // The matrices of the experts, and what a row's products with one of them give.
+  // The matrices of all experts of a layer.
   struct Experts {
     const Weight &gate, &up, &down;
   };
@@ -567,7 +567,8 @@ struct Run {
         tile(0, here, kBlock, [&](int i) { return narrow + i * quantisedRowBytes(kBlock); }, hidden + r / kTileRows * tiledBytes(inner) + b * tiledBytes(kBlock), 0);
       }
     }
-    foldedProduct(down, expert, 0, ceilDiv(down.rows, kPanelRows), hidden, count, {gate, nextExpert, 0}, {out + static_cast<int64_t>(from) * down.rows, down.rows, down.rows, false});
+    const Results place{out + static_cast<int64_t>(from) * down.rows, down.rows, down.rows, false};
+    foldedProduct(down, expert, 0, ceilDiv(down.rows, kPanelRows), hidden, count, {gate, nextExpert, 0}, place);
   }
 
   // The largest products of a decoded token try the ways of fetching.
