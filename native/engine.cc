@@ -97,16 +97,13 @@ struct Run {
   void quantise(int x, bool folded) {
     if (quantised == x && asRows == folded) return;
     pool.run(step.rows[x], 4, [&](int first, int last, int) {
-      for (int r = first; r < last; r++) quantiseRow(row(x, r), step.columns[x], folded, r, e.activations.data());
+      for (int r = first; r < last; r++) {
+        if (folded) k.quantiseRow(row(x, r), step.columns[x], quantisedRow(r, step.columns[x]));
+        else k.quantise(row(x, r), step.columns[x], actRow(r, step.columns[x]));
+      }
     });
     quantised = x;
     asRows = folded;
-  }
-
-  // Row r of those that begin at `to`.
-  void quantiseRow(const float* from, int columns, bool folded, int64_t r, uint8_t* to) const {
-    if (folded) k.quantiseRow(from, columns, to + r * quantisedRowBytes(columns));
-    else k.quantise(from, columns, reinterpret_cast<ActBlock*>(to) + r * ceilDiv(columns, kBlock));
   }
 
   // Rows [first, last) of those that `rowAt` finds, as tiles take them, `stride` bytes apart.
@@ -119,7 +116,7 @@ struct Run {
     }
   }
 
-  const uint8_t* quantisedRow(int64_t r, int columns) const { return e.activations.data() + r * quantisedRowBytes(columns); }
+  uint8_t* quantisedRow(int64_t r, int columns) const { return e.activations.data() + r * quantisedRowBytes(columns); }
 
   // The rows of a tensor, quantised if the weights are packed; until the next call.
   Rows rowsOf(int x, bool packed, bool folded) {
@@ -428,18 +425,6 @@ struct Run {
     });
   }
 
-  // Those of a tensor's rows, with what a product of each reads.
-  struct ReadPairs : Pairs {
-    std::vector<const ActBlock*> acts;  // [pair]
-    std::vector<const float*> floats;   // [pair]
-  };
-
-  ReadPairs pairUp(int x, int routing, int topK, int experts) const {
-    ReadPairs pairs{Pairs(step.rows[x], topK, experts, [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; }), {}, {}};
-    for (int r : pairs.row) pairs.acts.push_back(actRow(r, step.columns[x])), pairs.floats.push_back(row(x, r));
-    return pairs;
-  }
-
   // Panels of an expert, and what comes after them.
   struct ExpertRun {
     int expert, p0, p1, nextExpert, nextPanel;
@@ -470,12 +455,12 @@ struct Run {
     const Experts all{e.weights[a[4]], e.weights[a[5]], e.weights[a[6]]};
     const bool folded = rows * topK >= kFewestOfExpert * all.gate.experts && folds(x, all.gate) && folds(x, all.up) && folds(x, all.down);
     if (kGeometry[all.gate.format].panels || kGeometry[all.up.format].panels) quantise(x, folded);
-    const ReadPairs pairs = pairUp(x, routing, topK, all.gate.experts);
+    const Pairs pairs(rows, topK, all.gate.experts, [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; });
     for (int i : pairs.busy) all.gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
     const ExpertMemory at(static_cast<int64_t>(rows) * topK, all.gate.rows, all.down.rows);
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
     if (folded) runFolded(all, pairs, out);
-    else runExperts(all, pairs, rows < kManyRows, at, out);
+    else runExperts(x, all, pairs, at, out);
 
     // Each row sums its experts in routing order, whatever the threads did.
     pool.run(rows, 4, [&](int first, int last, int) {
@@ -489,26 +474,28 @@ struct Run {
   }
 
   // out [pair][columns], in two phases of panels.
-  void runExperts(const Experts& all, const ReadPairs& pairs, bool longRuns, const ExpertMemory& at, float* out) {
+  void runExperts(int x, const Experts& all, const Pairs& pairs, const ExpertMemory& at, float* out) {
     const auto& [gate, up, down] = all;
+    const bool longRuns = step.rows[x] < kManyRows;
     const int total = static_cast<int>(pairs.row.size()), inner = gate.rows, blocks = ceilDiv(inner, kBlock);
     float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
+    std::vector<const ActBlock*> acts;  // [pair]
+    std::vector<const float*> floats;   // [pair]
+    for (int r : pairs.row) acts.push_back(actRow(r, gate.columns)), floats.push_back(row(x, r));
 
     overExperts(pairs, inner, longRuns, [&](const ExpertRun& run, int thread) {
       const auto [expert, p0, p1, nextExpert, nextPanel] = run;
       const int from = pairs.from[expert], count = pairs.from[expert + 1] - from;
       float* g = results(thread);
       float* u = g + static_cast<int64_t>(p1 - p0) * count * 16;
-      const Rows in{&pairs.acts[from], &pairs.floats[from], nullptr, count};
+      const Rows in{&acts[from], &floats[from], nullptr, count};
       product(gate, expert, p0, p1, in, {up, expert, p0}, g);
       product(up, expert, p0, p1, in, {gate, nextExpert, nextPanel}, u);
       k.siluMultiply(g, u, (p1 - p0) * count * 16);
       for (int i = 0; i < count; i++) scatter(g, i, count, p0, p1, inner, hidden + static_cast<int64_t>(from + i) * inner, false);
     });
 
-    std::vector<const ActBlock*> acts(static_cast<size_t>(total));
-    std::vector<const float*> floats(static_cast<size_t>(total));
     for (int i = 0; i < total; i++) acts[i] = hiddenActs + static_cast<int64_t>(i) * blocks, floats[i] = hidden + static_cast<int64_t>(i) * inner;
     if (kGeometry[down.format].panels)
       pool.run(total, 4, [&](int first, int last, int) {
