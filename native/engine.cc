@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include "choosing-row.h"
+#include "expert-memory.h"
 #include "format.h"
 #include "prefill.h"
 #include "routing.h"
@@ -23,7 +24,6 @@ constexpr int kFewestFolded = 16;
 // An expert's weights take as long to fold as to be multiplied with so many rows as they are; on average, so that which rows stand
 // beside each other does not tell.
 constexpr int kFewestOfExpert = 6;
-constexpr int kTileRows = 16;
 
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
@@ -31,34 +31,6 @@ struct Rows {
   const float* const* floats;
   const uint8_t* tiled;  // in place of `acts` where weights are folded, else nullptr
   int count;
-};
-
-// Where the pieces of expertRows lie for `pairs` pairs of a row and one of its experts.
-struct ExpertMemory {
-  int64_t out, hidden, acts, bytes;
-  ExpertMemory(int64_t pairs, int expertHidden, int columns) {
-    out = 0;
-    hidden = alignUp(pairs * columns * 4);
-    acts = alignUp(hidden + pairs * expertHidden * 4);
-    bytes = alignUp(acts + pairs * ceilDiv(expertHidden, kBlock) * static_cast<int64_t>(sizeof(ActBlock)));
-  }
-};
-
-// Where folded weights are an expert's, a thread takes so many of its rows at once: all that flows between gate and down stays in
-// its second cache, and weights are folded for enough rows.
-constexpr int kMostFolded = 192;
-
-// Where a thread's pieces lie for them: rows as tiles take them, a block of gate and of up, the same in tiles, and rows on
-// their way there.
-struct FoldedMemory {
-  int64_t gate, up, hidden, rows, bytes;
-  FoldedMemory(int columns, int expertHidden) {
-    gate = kMostFolded / kTileRows * tiledBytes(columns);
-    up = gate + kMostFolded * kBlock * 4;
-    hidden = up + kMostFolded * kBlock * 4;
-    rows = hidden + kMostFolded / kTileRows * tiledBytes(expertHidden);
-    bytes = rows + kTileRows * quantisedRowBytes(kBlock);
-  }
 };
 
 // Parts of a row in which its largest values are looked for.
@@ -514,21 +486,12 @@ struct Run {
   // The same of folded weights: a task is all matrices of an expert over some of its rows.
   void runFolded(const Experts& all, const Pairs& pairs, float* out) {
     const int most = std::clamp(ceilDiv(static_cast<int>(pairs.row.size()), 2 * pool.threads()), 2 * kTileRows, kMostFolded);
-    std::vector<ExpertRows> tasks;
-    for (int i : pairs.busy) {
-      const int from = pairs.from[i], count = pairs.from[i + 1] - from, parts = ceilDiv(count, most);
-      for (int j = 0; j < parts; j++) tasks.push_back({i, from + count * j / parts, from + count * (j + 1) / parts});
-    }
+    const std::vector<ExpertRows> tasks = pairs.inParts(most);
     const int n = static_cast<int>(tasks.size());
     pool.run(n, 1, [&](int first, int last, int thread) {
       for (int i = first; i < last && !pool.cancelled; i++) runFoldedRows(all, pairs, tasks[i], tasks[std::min(i + 1, n - 1)].expert, thread, out);
     });
   }
-
-  // Some rows of an expert: pairs [from, to).
-  struct ExpertRows {
-    int expert, from, to;
-  };
 
   void runFoldedRows(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, float* out) const {
     const auto& [gate, up, down] = all;

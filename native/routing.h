@@ -26,6 +26,11 @@ inline void chooseExperts(float* logits, int experts, int topK, bool normalise, 
   for (int j = 0; j < topK; j++) weights[j] = static_cast<float>(weights[j] / total);
 }
 
+// Some rows of an expert: pairs [from, to).
+struct ExpertRows {
+  int expert, from, to;
+};
+
 // Pairs of a row and one of its experts, grouped by expert.
 struct Pairs {
   std::vector<int> from;  // [experts + 1]
@@ -49,6 +54,16 @@ struct Pairs {
         of[static_cast<size_t>(r) * topK + j] = pair;
         row[pair] = r;
       }
+  }
+
+  // All of them, of an expert in as few parts of about the same size as have no more than so many.
+  std::vector<ExpertRows> inParts(int most) const {
+    std::vector<ExpertRows> all;
+    for (int i : busy) {
+      const int count = from[i + 1] - from[i], parts = (count + most - 1) / most;
+      for (int j = 0; j < parts; j++) all.push_back({i, from[i] + count * j / parts, from[i] + count * (j + 1) / parts});
+    }
+    return all;
   }
 };
 
