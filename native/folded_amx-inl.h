@@ -21,26 +21,25 @@ constexpr float kMostByte = 127;
 // Below this there are only zeros: the reciprocal of a scale would overflow.
 constexpr float kTiniest = 1e-30f;
 
-// Word j of row i becomes word i of row j.
-inline void transpose(__m512i (&v)[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+// Word j of from(i) becomes word i of what to(j) is given.
+template <class From, class To> [[gnu::always_inline]] inline void transpose(From from, To to) {
+  __m512i v[16];
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += 4) {
-    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]), v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]), v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    const __m512i a = from(i), b = from(i + 1), c = from(i + 2), d = from(i + 3);
+    const __m512i ab = _mm512_unpacklo_epi32(a, b), ab2 = _mm512_unpackhi_epi32(a, b);
+    const __m512i cd = _mm512_unpacklo_epi32(c, d), cd2 = _mm512_unpackhi_epi32(c, d);
+    v[i] = _mm512_unpacklo_epi64(ab, cd), v[i + 1] = _mm512_unpackhi_epi64(ab, cd);
+    v[i + 2] = _mm512_unpacklo_epi64(ab2, cd2), v[i + 3] = _mm512_unpackhi_epi64(ab2, cd2);
   }
   // v[4 l + q] has words q, q + 4, q + 8, q + 12 of rows 4 l to 4 l + 3
 #pragma GCC unroll 4
   for (int q = 0; q < 4; q++) {
     const __m512i a = _mm512_shuffle_i32x4(v[q], v[q + 4], 0x44), b = _mm512_shuffle_i32x4(v[q], v[q + 4], 0xee);
     const __m512i c = _mm512_shuffle_i32x4(v[q + 8], v[q + 12], 0x44), d = _mm512_shuffle_i32x4(v[q + 8], v[q + 12], 0xee);
-    t[q] = _mm512_shuffle_i32x4(a, c, 0x88), t[q + 4] = _mm512_shuffle_i32x4(a, c, 0xdd);
-    t[q + 8] = _mm512_shuffle_i32x4(b, d, 0x88), t[q + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
+    to(q, _mm512_shuffle_i32x4(a, c, 0x88)), to(q + 4, _mm512_shuffle_i32x4(a, c, 0xdd));
+    to(q + 8, _mm512_shuffle_i32x4(b, d, 0x88)), to(q + 12, _mm512_shuffle_i32x4(b, d, 0xdd));
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; i++) v[i] = t[i];
 }
 
 // ---- activations
@@ -72,13 +71,12 @@ void tileRows(const uint8_t* const* x, int count, int columns, uint8_t* out) {
   const int blocks = (columns + kBlock - 1) / kBlock;
   for (int b = 0; b < blocks; b++, out += kTiledBlock) {
     for (int s = 0; s < kSteps; s++) {
-      __m512i rows[16];
-      for (int r = 0; r < 16; r++) {
-        const uint8_t* from = x[r] + b * kBlock + s / 2 * 128;
-        rows[r] = r < count ? _mm512_permutex2var_epi32(loadBytes(from), s % 2 ? odd : even, loadBytes(from + 64)) : zeroInt();
-      }
-      transpose(rows);
-      for (int i = 0; i < 16; i++) _mm512_store_si512(out + (s * 16 + i) * kVector, rows[i]);
+      transpose(
+          [&](int r) {
+            const uint8_t* from = x[r] + b * kBlock + s / 2 * 128;
+            return r < count ? _mm512_permutex2var_epi32(loadBytes(from), s % 2 ? odd : even, loadBytes(from + 64)) : zeroInt();
+          },
+          [&](int i, __m512i words) { _mm512_store_si512(out + (s * 16 + i) * kVector, words); });
     }
     float* scales = reinterpret_cast<float*>(out + kSteps * 16 * kVector);
     for (int r = 0; r < 16; r++) scales[r] = r < count ? reinterpret_cast<const float*>(x[r] + blocks * kBlock)[b] : 0.0f;
@@ -153,23 +151,22 @@ template <int format> struct Folding {
     else multiply(h);
   }
 
-  // Tables of a half's four groups lie side by side, as their codes do.
+  // Tables of a half's four groups lie side by side, as their codes do, and are put together by sixteens of bytes: loads of whole
+  // vectors go at half the rate beside those of tiles.
   void lookUp(int h) const {
-    __m512i rows[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) rows[i] = loadBytes(block + (h * 16 + i) * kVector);
-    transpose(rows);
+    const uint8_t* const from = block + h * 16 * kVector;
+    int8_t(*const low)[kVector] = out->codes[2 * h], (*const high)[kVector] = out->codes[2 * h + 1];
+    const auto* const place = &places[h * 4];
     const __m512i nibble = _mm512_set1_epi8(15);
-#pragma GCC unroll 16
-    for (int r = 0; r < kPanelRows; r++) {
-      auto table = [&](int g) { return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodeTable.rows[0] + places[h * 4 + g][r])); };
-      __m512i tables = _mm512_broadcast_i32x4(table(0));
-      tables = _mm512_mask_broadcast_i32x4(tables, 0x00f0, table(1));
-      tables = _mm512_mask_broadcast_i32x4(tables, 0x0f00, table(2));
-      tables = _mm512_mask_broadcast_i32x4(tables, 0xf000, table(3));
-      _mm512_store_si512(out->codes[2 * h][r], _mm512_shuffle_epi8(tables, _mm512_and_si512(rows[r], nibble)));
-      _mm512_store_si512(out->codes[2 * h + 1][r], _mm512_shuffle_epi8(tables, _mm512_and_si512(_mm512_srli_epi16(rows[r], 4), nibble)));
-    }
+    transpose([&](int i) { return loadBytes(from + i * kVector); },
+              [&](int r, __m512i codes) __attribute__((always_inline)) {
+                auto table = [&](int g) { return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodeTable.rows[0] + place[g][r])); };
+                const __m256i left = _mm256_inserti128_si256(_mm256_castsi128_si256(table(0)), table(1), 1);
+                const __m256i right = _mm256_inserti128_si256(_mm256_castsi128_si256(table(2)), table(3), 1);
+                const __m512i tables = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+                _mm512_store_si512(low[r], _mm512_shuffle_epi8(tables, _mm512_and_si512(codes, nibble)));
+                _mm512_store_si512(high[r], _mm512_shuffle_epi8(tables, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble)));
+              });
   }
 
   void multiply(int h) const {
@@ -187,12 +184,8 @@ template <int format> struct Folding {
         odd[j] = foldedCodes(codes.odd, factors, offset);
       }
     }
-    transpose(even);
-    transpose(odd);
-    for (int r = 0; r < kPanelRows; r++) {
-      _mm512_store_si512(out->codes[2 * h][r], even[r]);
-      _mm512_store_si512(out->codes[2 * h + 1][r], odd[r]);
-    }
+    transpose([&](int i) { return even[i]; }, [&](int r, __m512i row) { _mm512_store_si512(out->codes[2 * h][r], row); });
+    transpose([&](int i) { return odd[i]; }, [&](int r, __m512i row) { _mm512_store_si512(out->codes[2 * h + 1][r], row); });
   }
 };
 
@@ -208,8 +201,8 @@ struct SquareTiles : TileShapes {
 using Sums = int32_t[kPanelRows][16];
 
 // Sums of a block over one or two panels and one or two tiles of rows: [tile * 2 + panel]. What is done meanwhile is taken in
-// small bites, for stores of tiles wait for their sums, and what is behind too many of them waits as well; and a step's
-// tiles are loaded before it, for they would wait for its stores.
+// small bites, between a step's products and the next one's tiles: those wait for registers, and all behind them as well. Rows
+// are read past the first cache, which holds weights, sums and results.
 template <int panels, int tiles, class Meanwhile>
 inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2, Sums* out, Meanwhile meanwhile) {
   touch();
@@ -217,20 +210,16 @@ inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2
   if constexpr (panels > 1) _tile_zero(1);
   if constexpr (tiles > 1) _tile_zero(2);
   if constexpr (tiles > 1 && panels > 1) _tile_zero(3);
-  auto loadStep = [&](int s) {
-    _tile_loadd(4, weights[0].codes[s], kVector);
-    _tile_loadd(5, x + s * 16 * kVector, kVector);
-    if constexpr (panels > 1) _tile_loadd(6, weights[1].codes[s], kVector);
-    if constexpr (tiles > 1) _tile_loadd(7, x2 + s * 16 * kVector, kVector);
-  };
-  loadStep(0);
 #pragma GCC unroll 4
   for (int s = 0; s < kSteps; s++) {
+    _tile_loadd(4, weights[0].codes[s], kVector);
+    _tile_stream_loadd(5, x + s * 16 * kVector, kVector);
+    if constexpr (panels > 1) _tile_loadd(6, weights[1].codes[s], kVector);
+    if constexpr (tiles > 1) _tile_stream_loadd(7, x2 + s * 16 * kVector, kVector);
     _tile_dpbssd(0, 4, 5);
     if constexpr (panels > 1) _tile_dpbssd(1, 6, 5);
     if constexpr (tiles > 1) _tile_dpbssd(2, 4, 7);
     if constexpr (tiles > 1 && panels > 1) _tile_dpbssd(3, 6, 7);
-    if (s + 1 < kSteps) loadStep(s + 1);
     touch();
     meanwhile(s);
     touch();
@@ -311,28 +300,31 @@ template <int format> struct FoldedProduct {
     if (b < 0 || panel >= panels || tile >= tiles) return;
     const VF acts = load(reinterpret_cast<const float*>(tiled(tile, b) + kSteps * 16 * kVector));
     const float* scales = waitingScales[i % 2];
-    auto& to = results[i % 2][tile];
+    auto& result = results[i % 2][tile];
+    float* to = result[0];
+    const int32_t* sums = from[i][0];
+    asm("" : "+r"(scales), "+r"(sums), "+r"(to));  // or GCC keeps each row's address
     if (b == 0)
 #pragma GCC unroll 16
-      for (int r = 0; r < kPanelRows; r++) store(to[r], mul(mul(toFloat(loadInt(from[i][r])), acts), set1(scales[r])));
+      for (int r = 0; r < kPanelRows; r++) store(to + r * 16, mul(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r])));
     else
 #pragma GCC unroll 16
-      for (int r = 0; r < kPanelRows; r++) store(to[r], fma(mul(toFloat(loadInt(from[i][r])), acts), set1(scales[r]), load(to[r])));
-    if (b == blocks - 1) finish(to, panel, tile);
+      for (int r = 0; r < kPanelRows; r++) store(to + r * 16, fma(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r]), load(to + r * 16)));
+    if (b == blocks - 1) finish(result, panel, tile);
   }
 
   // [panel's row][row] to [row][panel's row]
   void finish(const float (&from)[kPanelRows][16], int panel, int tile) const {
-    __m512i v[16];
-    for (int r = 0; r < 16; r++) v[r] = loadBytes(from[r]);
-    transpose(v);
     const int rows = tokens - tile * 16, width = out.width - panel * kPanelRows;
     const __mmask16 there = width >= kPanelRows ? 0xffff : static_cast<__mmask16>((1 << width) - 1);
-    float* to = out.data + tile * 16 * out.stride + panel * kPanelRows;
-    for (int r = 0; r < 16 && r < rows; r++, to += out.stride) {
-      const VF sum = _mm512_castsi512_ps(v[r]);
-      _mm512_mask_storeu_ps(to, there, out.adds ? add(_mm512_maskz_loadu_ps(there, to), sum) : sum);
-    }
+    float* const to = out.data + tile * 16 * out.stride + panel * kPanelRows;
+    transpose([&](int r) { return loadBytes(from[r]); },
+              [&](int r, __m512i values) {
+                if (r >= rows) return;
+                float* at = to + r * out.stride;
+                const VF sum = _mm512_castsi512_ps(values);
+                _mm512_mask_storeu_ps(at, there, out.adds ? add(_mm512_maskz_loadu_ps(there, at), sum) : sum);
+              });
   }
 
   void run() {

@@ -113,6 +113,7 @@ inline void softBfloats(int sum, int left, int right) {
 #undef _tile_release
 #undef _tile_zero
 #undef _tile_loadd
+#undef _tile_stream_loadd
 #undef _tile_stored
 #undef _tile_dpbssd
 #undef _tile_dpbsud
@@ -122,6 +123,7 @@ inline void softBfloats(int sum, int left, int right) {
 #define _tile_release softRelease
 #define _tile_zero softZero
 #define _tile_loadd softLoad
+#define _tile_stream_loadd softLoad
 #define _tile_stored softStore
 #define _tile_dpbssd (softBytes<int8_t, int8_t>)
 #define _tile_dpbsud (softBytes<int8_t, uint8_t>)
