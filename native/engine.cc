@@ -429,27 +429,28 @@ struct Run {
     if (kGeometry[all.gate.format].panels || kGeometry[all.up.format].panels) quantise(x, folded);
     const Pairs pairs(rows, topK, all.gate.experts, [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; });
     for (int i : pairs.busy) all.gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
-    const ExpertMemory at(static_cast<int64_t>(rows) * topK, all.gate.rows, all.down.rows);
-    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
-    if (folded) runFolded(all, pairs, out);
-    else runExperts(x, all, pairs, at, out);
-
-    // Each row sums its experts in routing order, whatever the threads did.
-    pool.run(rows, 4, [&](int first, int last, int) {
-      for (int r = first; r < last; r++) {
-        const float* terms[kMaxTopK];
-        for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * all.down.rows;
-        k.addWeighted(row(y, r), terms, row(routing, r) + topK, topK, all.down.rows);
-      }
-    });
+    // Each row sums its experts in routing order, whatever the threads did: columns from `at` on of y.
+    auto sumUp = [&](const float* out, int at, int width) {
+      pool.run(rows, 4, [&](int first, int last, int) {
+        for (int r = first; r < last; r++) {
+          const float* terms[kMaxTopK];
+          for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * width;
+          k.addWeighted(row(y, r) + at, terms, row(routing, r) + topK, topK, width);
+        }
+      });
+    };
+    if (folded) runFolded(all, pairs, sumUp);
+    else runExperts(x, all, pairs, sumUp);
     if (quantised == y) quantised = -1;
   }
 
-  // out [pair][columns], in two phases of panels.
-  void runExperts(int x, const Experts& all, const Pairs& pairs, const ExpertMemory& at, float* out) {
+  // In two phases of panels.
+  template <class SumUp> void runExperts(int x, const Experts& all, const Pairs& pairs, SumUp sumUp) {
     const auto& [gate, up, down] = all;
     const bool longRuns = step.rows[x] < kManyRows;
     const int total = static_cast<int>(pairs.row.size()), inner = gate.rows, blocks = ceilDiv(inner, kBlock);
+    const ExpertMemory at(total, inner, down.rows);
+    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);  // [pair][columns]
     float* hidden = reinterpret_cast<float*>(e.expertRows.data() + at.hidden);
     ActBlock* hiddenActs = reinterpret_cast<ActBlock*>(e.expertRows.data() + at.acts);
     std::vector<const ActBlock*> acts;  // [pair]
@@ -481,25 +482,45 @@ struct Run {
       product(down, expert, p0, p1, {&acts[from], &floats[from], nullptr, count}, {down, nextExpert, nextPanel}, o);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
+    sumUp(out, 0, down.rows);
   }
 
-  // The same of folded weights: a task is all matrices of an expert over some of its rows.
-  void runFolded(const Experts& all, const Pairs& pairs, float* out) {
-    const int most = std::clamp(ceilDiv(static_cast<int>(pairs.row.size()), 2 * pool.threads()), 2 * kTileRows, kMostFolded);
-    const std::vector<ExpertRows> tasks = pairs.inParts(most);
+  // The same of folded weights: a task is some rows of an expert, over gate and up, then over some panels of down at a time.
+  template <class SumUp> void runFolded(const Experts& all, const Pairs& pairs, SumUp sumUp) {
+    const Weight& down = all.down;
+    const int total = static_cast<int>(pairs.row.size()), inner = down.columns, panels = ceilDiv(down.rows, kPanelRows);
+    const std::vector<ExpertRows> tasks = pairs.inParts(std::clamp(ceilDiv(total, 2 * pool.threads()), 2 * kTileRows, kMostFolded));
+    const FoldedExperts at(total, all.gate.experts, inner);
+    std::vector<uint8_t*> hidden;  // [task]
+    uint8_t* free = e.expertRows.data() + at.hidden;
+    for (const auto& [expert, from, to] : tasks) hidden.push_back(free), free += ceilDiv(to - from, kTileRows) * tiledBytes(inner);
     const int n = static_cast<int>(tasks.size());
-    pool.run(n, 1, [&](int first, int last, int thread) {
-      for (int i = first; i < last && !pool.cancelled; i++) runFoldedRows(all, pairs, tasks[i], tasks[std::min(i + 1, n - 1)].expert, thread, out);
-    });
+    auto overTasks = [&](auto fn) {
+      pool.run(n, 1, [&](int first, int last, int thread) {
+        for (int i = first; i < last && !pool.cancelled; i++) fn(i, tasks[std::min(i + 1, n - 1)].expert, thread);
+      });
+    };
+    overTasks([&](int i, int next, int thread) { takeUpFolded(all, pairs, tasks[i], next, thread, hidden[i]); });
+    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
+    for (int p0 = 0; p0 < panels; p0 += kDownPanels) {
+      const int p1 = std::min(p0 + kDownPanels, panels), width = std::min(p1 * kPanelRows, down.rows) - p0 * kPanelRows;
+      overTasks([&](int i, int next, int) {
+        const auto [expert, from, to] = tasks[i];
+        const Results place{out + static_cast<int64_t>(from) * width - p0 * kPanelRows, width, down.rows, false};
+        foldedProduct(down, expert, p0, p1, hidden[i], to - from, {down, next, p0}, place);
+      });
+      sumUp(out, p0 * kPanelRows, width);
+    }
   }
 
-  void runFoldedRows(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, float* out) const {
+  // SiLU of gate times up of an expert's rows, as tiles take them.
+  void takeUpFolded(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, uint8_t* hidden) const {
     const auto& [gate, up, down] = all;
     const auto [expert, from, to] = task;
     const int count = to - from, inner = gate.rows, blocks = ceilDiv(inner, kBlock), panels = ceilDiv(inner, kPanelRows);
     constexpr int each = kBlock / kPanelRows;
-    const FoldedMemory at(gate.columns, inner);
-    uint8_t *x = scratch(thread), *hidden = x + at.hidden, *narrow = x + at.rows;
+    const FoldedMemory at(gate.columns);
+    uint8_t *x = scratch(thread), *narrow = x + at.rows;
     float *g = reinterpret_cast<float*>(x + at.gate), *u = reinterpret_cast<float*>(x + at.up);
     tile(from, to, gate.columns, [&](int i) { return quantisedRow(pairs.row[i], gate.columns); }, x, tiledBytes(gate.columns));
     for (int b = 0; b < blocks; b++) {
@@ -507,7 +528,7 @@ struct Run {
       // What `product` counts from the matrix's beginning lies at the block's.
       auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false}; };
       foldedProduct(gate, expert, p0, p1, x, count, {up, expert, p0}, block(g));
-      foldedProduct(up, expert, p0, p1, x, count, b + 1 < blocks ? Place{gate, expert, p1} : Place{down, expert, 0}, block(u));
+      foldedProduct(up, expert, p0, p1, x, count, {gate, b + 1 < blocks ? expert : nextExpert, b + 1 < blocks ? p1 : 0}, block(u));
       for (int r = 0; r < count; r += kTileRows) {
         const int here = std::min(kTileRows, count - r);
         for (int i = 0; i < here; i++) {
@@ -517,8 +538,6 @@ struct Run {
         tile(0, here, kBlock, [&](int i) { return narrow + i * quantisedRowBytes(kBlock); }, hidden + r / kTileRows * tiledBytes(inner) + b * tiledBytes(kBlock), 0);
       }
     }
-    const Results place{out + static_cast<int64_t>(from) * down.rows, down.rows, down.rows, false};
-    foldedProduct(down, expert, 0, ceilDiv(down.rows, kPanelRows), hidden, count, {gate, nextExpert, 0}, place);
   }
 
   // The largest products of a decoded token try the ways of fetching.
@@ -621,9 +640,11 @@ bool Engine::reserve(const Step& step) {
     if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);
-      if (products && kernels->matmulFolded) folded = FoldedMemory(step.columns[a[1]], weights[a[4]].rows).bytes;
       if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
-      between = std::max(between, ExpertMemory(static_cast<int64_t>(step.rows[a[1]]) * a[3], weights[a[4]].rows, weights[a[6]].rows).bytes);
+      const int64_t pairs = static_cast<int64_t>(step.rows[a[1]]) * a[3];
+      const Weight &gate = weights[a[4]], &down = weights[a[6]];
+      if (products && kernels->matmulFolded) folded = FoldedMemory(gate.columns).bytes;
+      between = std::max({between, ExpertMemory(pairs, gate.rows, down.rows).bytes, FoldedExperts(pairs, gate.experts, gate.rows).bytes});
     }
   }
   threadBytes = alignUp(std::max({attention, 2 * panels * most * 16 * 4, folded})) + 4096;
