@@ -48,9 +48,13 @@ void quantiseRow(const float* x, int columns, uint8_t* out) {
   const int blocks = (columns + kBlock - 1) / kBlock;
   float* scales = reinterpret_cast<float*>(out + blocks * kBlock);
   for (int b = 0; b < blocks; b++) {
-    alignas(64) float values[kBlock] = {};
-    const int n = columns - b * kBlock < kBlock ? columns - b * kBlock : kBlock;
-    memcpy(values, x + b * kBlock, static_cast<size_t>(n) * 4);
+    alignas(64) float rest[kBlock];
+    const float* values = x + b * kBlock;
+    if (columns - b * kBlock < kBlock) {
+      memset(rest, 0, sizeof rest);
+      memcpy(rest, values, static_cast<size_t>(columns - b * kBlock) * 4);
+      values = rest;
+    }
     VF most = zero();
     for (int i = 0; i < kBlock; i += 16) most = maxOf(most, abs(load(values + i)));
     const float largest = maxLanes(most);
@@ -232,7 +236,7 @@ inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2
 }
 
 // Of rows that a block is folded for at once.
-constexpr int kMostTiles = 32;
+constexpr int kMostTiles = 16;
 
 // Weights are fetched so many bytes before they are folded, into the second cache: what is fetched much earlier has left it.
 constexpr int64_t kFetchLead = 60 << 10;

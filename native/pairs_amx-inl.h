@@ -16,7 +16,7 @@ struct PairTiles : TileShapes {
 };
 
 // c [2 * kTileRows][stride], or its sums in place of zeros, += left * right, the left factor being two panels; both of whole tiles.
-// meanwhile(i) is what is done while tiles sum up step i: its stores come after the next step's loads, for these would wait for them.
+// meanwhile(i) is what is done while tiles sum up step i. The right factor is read past the first cache, which holds the others.
 template <class Meanwhile>
 inline void pairTile(const float* a, const float* a2, const float* b, int steps, Write write, float* c, int64_t stride, Meanwhile meanwhile) {
   const int64_t line = stride * 4;
@@ -35,18 +35,17 @@ inline void pairTile(const float* a, const float* a2, const float* b, int steps,
   }
   auto load = [&] {
     _tile_loadd(4, a, kTileWords * 4);
-    _tile_loadd(6, b, kTileColumns * 4);
-    _tile_loadd(7, b + 16, kTileColumns * 4);
+    _tile_stream_loadd(6, b, kTileColumns * 4);
+    _tile_stream_loadd(7, b + 16, kTileColumns * 4);
     _tile_loadd(5, a2, kTileWords * 4);
   };
-  load();
   for (int i = 0; i < steps / kTileWords; i++) {
+    load();
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
     a += kTileRows * kTileWords, a2 += kTileRows * kTileWords, b += kTileWords * kTileColumns;
-    if (i + 1 < steps / kTileWords) load();
     touch();
     meanwhile(i);
     touch();

@@ -1,6 +1,6 @@
 // Attention of many rows over packed pages (fast prefill) in the tiles of AMX. 32 rows read one page after another, so that their
-// sums stay in the first cache: to store a tile into the second takes as long as five products. While tiles sum up the scores
-// of the next page and the values of the one before, a row at a time is weighed.
+// sums stay in the first cache: to store a tile into the second takes as long as five products. While tiles sum up the values of
+// the page before, rows are weighed, two at a time; then there is room for the next page's scores.
 #pragma once
 #include "gemm_x86.h"
 #include "pairs_amx-inl.h"
@@ -46,16 +46,14 @@ class RowTiles {
     score(rowOf(0), 0, nothing);
     for (int i = 0; i < units; i++) {
       const int row = rowOf(i);
-      auto weighFrom = [&](int start) {
-        return [&, start](int r) __attribute__((always_inline)) { weigh(i % 2, start + r, row + start + r, seen(row + start + r)); };
+      auto weighTwo = [&](int step) __attribute__((always_inline)) {
+        for (int r = 2 * step; r < 2 * step + 2; r++) weigh(i % 2, r, row + r, seen(row + r));
       };
       grew_[i % 2] = false;
-      if (i > 0) sum(rowOf(i - 1), i - 1, weighFrom(0));
+      if (i > 0) sum(rowOf(i - 1), i - 1, weighTwo);
       else
-        for (int r = 0; r < kTileRows; r++) weighFrom(0)(r);
-      if (i + 1 < units) score(rowOf(i + 1), i + 1, weighFrom(kTileRows));
-      else
-        for (int r = 0; r < kTileRows; r++) weighFrom(kTileRows)(r);
+        for (int step = 0; step < kRows / 2; step++) weighTwo(step);
+      if (i + 1 < units) score(rowOf(i + 1), i + 1, nothing);
     }
     sum(rowOf(units - 1), units - 1, nothing);
   }
@@ -75,7 +73,7 @@ class RowTiles {
   }
 
   template <class Meanwhile> void score(int row, int unit, Meanwhile meanwhile) {
-    multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, Write::set, scores_[unit % 2][0], meanwhile);
+    multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, Write::set, scores_[0], meanwhile);
   }
 
   // What was gathered before shrinks first: the page before is added by now.
@@ -88,7 +86,7 @@ class RowTiles {
 
   // Scores of a row become weights, as words of its tile.
   [[gnu::always_inline]] void weigh(int side, int r, int row, int seen) {
-    float* s = scores_[side][r];
+    float* s = scores_[r];
     float* to = weights_[side] + r / kTileRows * kTileRows * kWords + r % kTileRows * kTileWords;
     auto put = [&](int part, VI words) { _mm512_storeu_si512(to + part * kTileRows * kTileWords, words); };
     shrink_[side][r] = 1;
@@ -127,7 +125,7 @@ class RowTiles {
   float* const sums_;
   const float* const packed_;  // [pages][keys, values]
   const int pages_;
-  alignas(64) float scores_[2][kRows][kWidth];
+  alignas(64) float scores_[kRows][kWidth];
   alignas(64) float weights_[2][kRows * kWords];
   float shrink_[2][kRows];  // of what a row has gathered, by the scores of a page
   bool grew_[2] = {};
