@@ -35,11 +35,12 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
   const weights = packed.flatMap((format) =>
     shapes.map((shape) => file.add(`${format} ${shape}`, format, [...shape]).tensor),
   )
-  // Of one block and a half between gate and down.
+  // Of one block and a half between gate and down, and of more panels than are summed up at once.
+  const hidden = 288
   const experts = packed.map((format) => {
     const [gate, up, down] = ["gate", "up", "down"].map(
       (part) =>
-        file.add(`${format} ${part}`, format, [numExperts, ...(part === "down" ? [256, 400] : [400, 256])])
+        file.add(`${format} ${part}`, format, [numExperts, ...(part === "down" ? [hidden, 400] : [400, 256])])
           .tensor,
     )
     return { gate, up, down }
@@ -73,7 +74,7 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
     const results = weights.map((weight) => ops.linear(tensors.get(weight.shape[1])!, ops.weight(weight)))
     const x = tensors.get(256)!
     for (const { gate, up, down } of experts) {
-      const sum = ops.tensor(new Float32Array(rows * 256), rows, 256)
+      const sum = ops.tensor(new Float32Array(rows * hidden), rows, hidden)
       ops.addExperts(sum, x, ops.route(x, ops.weight(router), topK, true), {
         gate: ops.weight(gate),
         up: ops.weight(up),
