@@ -500,7 +500,7 @@ struct Run {
         for (int i = first; i < last && !pool.cancelled; i++) fn(i, tasks[std::min(i + 1, n - 1)].expert, thread);
       });
     };
-    overTasks([&](int i, int next, int thread) { takeUpFolded(all, pairs, tasks[i], next, thread, hidden[i]); });
+    overTasks([&](int i, int next, int thread) { gateUpFolded(all, pairs, tasks[i], next, thread, hidden[i]); });
     float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
     for (int p0 = 0; p0 < panels; p0 += kDownPanels) {
       const int p1 = std::min(p0 + kDownPanels, panels), width = std::min(p1 * kPanelRows, down.rows) - p0 * kPanelRows;
@@ -514,7 +514,7 @@ struct Run {
   }
 
   // SiLU of gate times up of an expert's rows, as tiles take them.
-  void takeUpFolded(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, uint8_t* hidden) const {
+  void gateUpFolded(const Experts& all, const Pairs& pairs, ExpertRows task, int nextExpert, int thread, uint8_t* hidden) const {
     const auto& [gate, up, down] = all;
     const auto [expert, from, to] = task;
     const int count = to - from, inner = gate.rows, blocks = ceilDiv(inner, kBlock), panels = ceilDiv(inner, kPanelRows);
@@ -528,7 +528,7 @@ struct Run {
       // What `product` counts from the matrix's beginning lies at the block's.
       auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false}; };
       foldedProduct(gate, expert, p0, p1, x, count, {up, expert, p0}, block(g));
-      foldedProduct(up, expert, p0, p1, x, count, {gate, b + 1 < blocks ? expert : nextExpert, b + 1 < blocks ? p1 : 0}, block(u));
+      foldedProduct(up, expert, p0, p1, x, count, b + 1 < blocks ? Place{gate, expert, p1} : Place{gate, nextExpert, 0}, block(u));
       for (int r = 0; r < count; r += kTileRows) {
         const int here = std::min(kTileRows, count - r);
         for (int i = 0; i < here; i++) {

@@ -19,7 +19,7 @@ struct ExpertMemory {
   }
 };
 
-// Where folded weights are an expert's, a thread takes so many of its rows at once: all that flows between gate and down stays in
+// Where folded weights are an expert's, a thread takes so many of its rows at once: they and what gate and up make of them fit
 // its second cache, and weights are folded for enough rows.
 constexpr int kMostFolded = 192;
 

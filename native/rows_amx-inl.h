@@ -42,8 +42,7 @@ class RowTiles {
   template <class Seen> void attend(int first, int count, Seen seen) {
     const int units = count / kRows * pages_;
     auto rowOf = [&](int unit) { return first + unit / pages_ * kRows; };
-    auto nothing = [](int) {};
-    score(rowOf(0), 0, nothing);
+    score(rowOf(0), 0);
     for (int i = 0; i < units; i++) {
       const int row = rowOf(i);
       auto weighTwo = [&](int step) __attribute__((always_inline)) {
@@ -53,9 +52,9 @@ class RowTiles {
       if (i > 0) sum(rowOf(i - 1), i - 1, weighTwo);
       else
         for (int step = 0; step < kRows / 2; step++) weighTwo(step);
-      if (i + 1 < units) score(rowOf(i + 1), i + 1, nothing);
+      if (i + 1 < units) score(rowOf(i + 1), i + 1);
     }
-    sum(rowOf(units - 1), units - 1, nothing);
+    sum(rowOf(units - 1), units - 1, [](int) {});
   }
 
  private:
@@ -72,8 +71,8 @@ class RowTiles {
                [&](int step) __attribute__((always_inline)) { meanwhile(j * 4 + step); });
   }
 
-  template <class Meanwhile> void score(int row, int unit, Meanwhile meanwhile) {
-    multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, Write::set, scores_[0], meanwhile);
+  void score(int row, int unit) {
+    multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, Write::set, scores_[0], [](int) {});
   }
 
   // What was gathered before shrinks first: the page before is added by now.
