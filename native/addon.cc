@@ -316,7 +316,7 @@ napi_value copyPage(napi_env env, napi_callback_info info) {
   return booleanOf(env, true);
 }
 
-// prepare(engine, ops, ids, positions, slots, pages, tiers, logitRows, sequences, rows, columns, offsets) -> whether memory sufficed
+// prepare(engine, ops, ids, positions, slots, pages, tiers, logitRows, sequences, rows, columns, strides, offsets) -> whether memory sufficed
 napi_value prepare(napi_env env, napi_callback_info info) {
   Arguments a(env, info);
   Handle* h = a.handle();
@@ -332,8 +332,9 @@ napi_value prepare(napi_env env, napi_callback_info info) {
   const auto sequences = a.copy<int32_t>(napi_int32_array);
   s.rows = a.copy<int32_t>(napi_int32_array);
   s.columns = a.copy<int32_t>(napi_int32_array);
+  s.strides = a.copy<int32_t>(napi_int32_array);
   const auto offsets = a.copy<double>(napi_float64_array);
-  if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size() || s.tiers.size() != s.pages.size()) return fail(env, "prepare: bad arguments");
+  if (!a.ok || s.ops.size() % kOpWords != 0 || s.rows.size() != offsets.size() || s.strides.size() != offsets.size() || s.tiers.size() != s.pages.size()) return fail(env, "prepare: bad arguments");
   s.offsets.assign(offsets.begin(), offsets.end());
   s.sequences.clear();
   for (size_t i = 0; i + 5 <= sequences.size(); i += 5)
@@ -350,12 +351,13 @@ napi_value copyTensor(napi_env env, napi_callback_info info) {
   float* values = a.array<float>(napi_float32_array, &n);
   const int out = a.integer();
   if (!a.ok || !h->engine || h->busy || t < 0 || t >= static_cast<int>(h->step.rows.size())) return fail(env, "copy: bad arguments");
-  const size_t size = static_cast<size_t>(h->step.rows[t]) * h->step.columns[t];
-  if (n < size) return fail(env, "copy: array too short");
-  if (size == 0) return nullptr;
-  uint8_t* data = h->engine->arena.data() + h->step.offsets[t];
-  if (out) memcpy(values, data, size * 4);
-  else memcpy(data, values, size * 4);
+  const size_t rows = static_cast<size_t>(h->step.rows[t]), columns = static_cast<size_t>(h->step.columns[t]);
+  if (n < rows * columns) return fail(env, "copy: array too short");
+  for (size_t r = 0; columns > 0 && r < rows; r++, values += columns) {
+    float* row = h->engine->row(h->step, t, static_cast<int64_t>(r));
+    if (out) memcpy(values, row, columns * 4);
+    else memcpy(row, values, columns * 4);
+  }
   return nullptr;
 }
 

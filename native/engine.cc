@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include "choosing-row.h"
 #include "expert-memory.h"
 #include "format.h"
@@ -18,6 +19,8 @@ float floatOf(int32_t bits) { return bitsToFloat(static_cast<uint32_t>(bits)); }
 // From this many rows on, one call takes few panels, so that its results stay in the cache.
 constexpr int kManyRows = 3;
 constexpr int kMaxPanels = 4;
+// Folded, more: rows that tiles take are read for each call anew, and of a long prompt they are more than the caches hold.
+constexpr int kFoldedPanels = 32;
 
 // A step that reads fewer of a sequence's tokens at once makes replies, or is not worth it: its weights are not folded.
 constexpr int kFewestFolded = 16;
@@ -55,7 +58,7 @@ struct Run {
     for (const Sequence& sequence : s.sequences) firstCoded.push_back(s.firstCoded(sequence));
   }
 
-  float* row(int t, int64_t r) const { return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + r * step.columns[t]; }
+  float* row(int t, int64_t r) const { return e.row(step, t, r); }
   uint8_t* scratch(int thread) const { return e.scratch.data() + thread * e.threadBytes; }
   ActBlock* actRow(int64_t r, int columns) const {
     return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kBlock);
@@ -133,7 +136,8 @@ struct Run {
 
   // The same of folded weights, in their place: `to` is where the matrix's results begin.
   void foldedProduct(const Weight& w, int expert, int p0, int p1, const uint8_t* tiled, int count, Place next, Results to) const {
-    const Results part{to.data + p0 * kPanelRows, to.stride, to.width - p0 * kPanelRows, to.adds};
+    Results part = to;
+    part.data += p0 * kPanelRows, part.width -= p0 * kPanelRows;
     k.matmulFolded(w.format, panel(w, expert, p0), p1 - p0, w.columns, tiled, count, panel(next.weight, next.expert, next.panel), part);
   }
 
@@ -167,23 +171,24 @@ struct Run {
       folded &= !kGeometry[w.format].panels || folds(x, w);
     }
     const Rows in = rowsOf(x, packed, packed && folded);
-    pool.run(from[count], kMaxPanels, [&](int first, int last, int thread) {
+    const int each = in.tiled ? kFoldedPanels : kMaxPanels;
+    pool.run(from[count], each, [&](int first, int last, int thread) {
       for (int i = 0; i < count; i++) {
         const int p1 = std::min(last, from[i + 1]) - from[i];
-        for (int p = std::max(first, from[i]) - from[i]; p < p1 && !pool.cancelled; p += kMaxPanels)
-          panelsOver(e.weights[a[4 + 2 * i]], in, p, std::min(p + kMaxPanels, p1), row(a[3 + 2 * i], 0), adds, thread);
+        for (int p = std::max(first, from[i]) - from[i]; p < p1 && !pool.cancelled; p += each)
+          panelsOver(e.weights[a[4 + 2 * i]], in, p, std::min(p + each, p1), row(a[3 + 2 * i], 0), step.strides[a[3 + 2 * i]], adds, thread);
       }
     });
     for (int i = 0; i < count; i++)
       if (quantised == a[3 + 2 * i]) quantised = -1;
   }
 
-  // Panels [p0, p1) of a matrix over the rows of a tensor, in their place.
-  void panelsOver(const Weight& w, const Rows& in, int p0, int p1, float* to, bool adds, int thread) const {
-    if (in.tiled) return foldedProduct(w, 0, p0, p1, in.tiled, in.count, {w, 0, p1}, {to, w.rows, w.rows, adds});
+  // Panels [p0, p1) of a matrix over the rows of a tensor, to rows that lie `stride` apart.
+  void panelsOver(const Weight& w, const Rows& in, int p0, int p1, float* to, int64_t stride, bool adds, int thread) const {
+    if (in.tiled) return foldedProduct(w, 0, p0, p1, in.tiled, in.count, {w, 0, p1}, {to, stride, w.rows, adds, nullptr, nullptr});
     float* out = results(thread);
     product(w, 0, p0, p1, in, {w, 0, p1}, out);
-    for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, to + static_cast<int64_t>(r) * w.rows, adds);
+    for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, to + r * stride, adds);
   }
 
   // One row's results of panels [p0, p1), from out[panel][row][16] to their place: neighbours together, since the
@@ -390,7 +395,7 @@ struct Run {
     const Rows in = rowsOf(a[1], kGeometry[w.format].panels, folds(a[1], w));
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
     pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
-      for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, false, thread);
+      for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, w.rows, false, thread);
     });
     pool.run(rows, 16, [&](int first, int last, int) {
       for (int r = first; r < last; r++) chooseExperts(logits + static_cast<int64_t>(r) * w.rows, w.rows, topK, a[4] == 1, row(a[0], r));
@@ -429,23 +434,13 @@ struct Run {
     if (kGeometry[all.gate.format].panels || kGeometry[all.up.format].panels) quantise(x, folded);
     const Pairs pairs(rows, topK, all.gate.experts, [&](int r, int j) { return reinterpret_cast<const int32_t*>(row(routing, r))[j]; });
     for (int i : pairs.busy) all.gate.visits[i].fetch_add(static_cast<uint64_t>(pairs.from[i + 1] - pairs.from[i]), std::memory_order_relaxed);
-    // Each row sums its experts in routing order, whatever the threads did: columns from `at` on of y.
-    auto sumUp = [&](const float* out, int at, int width) {
-      pool.run(rows, 4, [&](int first, int last, int) {
-        for (int r = first; r < last; r++) {
-          const float* terms[kMaxTopK];
-          for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * width;
-          k.addWeighted(row(y, r) + at, terms, row(routing, r) + topK, topK, width);
-        }
-      });
-    };
-    if (folded) runFolded(all, pairs, sumUp);
-    else runExperts(x, all, pairs, sumUp);
+    if (folded) runFolded(y, routing, topK, all, pairs);
+    else runExperts(y, x, routing, topK, all, pairs);
     if (quantised == y) quantised = -1;
   }
 
-  // In two phases of panels.
-  template <class SumUp> void runExperts(int x, const Experts& all, const Pairs& pairs, SumUp sumUp) {
+  // In two phases of panels; then each row sums its experts in routing order, whatever the threads did.
+  void runExperts(int y, int x, int routing, int topK, const Experts& all, const Pairs& pairs) {
     const auto& [gate, up, down] = all;
     const bool longRuns = step.rows[x] < kManyRows;
     const int total = static_cast<int>(pairs.row.size()), inner = gate.rows, blocks = ceilDiv(inner, kBlock);
@@ -482,35 +477,44 @@ struct Run {
       product(down, expert, p0, p1, {&acts[from], &floats[from], nullptr, count}, {down, nextExpert, nextPanel}, o);
       for (int i = 0; i < count; i++) scatter(o, i, count, p0, p1, down.rows, out + static_cast<int64_t>(from + i) * down.rows, false);
     });
-    sumUp(out, 0, down.rows);
+    pool.run(step.rows[x], 4, [&](int first, int last, int) {
+      for (int r = first; r < last; r++) {
+        const float* terms[kMaxTopK];
+        for (int j = 0; j < topK; j++) terms[j] = out + static_cast<int64_t>(pairs.of[static_cast<size_t>(r) * topK + j]) * down.rows;
+        k.addWeighted(row(y, r), terms, row(routing, r) + topK, topK, down.rows);
+      }
+    });
   }
 
-  // The same of folded weights: a task is some rows of an expert, over gate and up, then over some panels of down at a time.
-  template <class SumUp> void runFolded(const Experts& all, const Pairs& pairs, SumUp sumUp) {
+  // The same of folded weights: a task is some rows of an expert, over gate and up; then some panels of all experts' down, whose
+  // results are summed up as they come, in the order of the experts.
+  void runFolded(int y, int routing, int topK, const Experts& all, const Pairs& pairs) {
     const Weight& down = all.down;
     const int total = static_cast<int>(pairs.row.size()), inner = down.columns, panels = ceilDiv(down.rows, kPanelRows);
     const std::vector<ExpertRows> tasks = pairs.inParts(std::clamp(ceilDiv(total, 2 * pool.threads()), 2 * kTileRows, kMostFolded));
-    const FoldedExperts at(total, all.gate.experts, inner);
     std::vector<uint8_t*> hidden;  // [task]
-    uint8_t* free = e.expertRows.data() + at.hidden;
+    uint8_t* free = e.expertRows.data();
     for (const auto& [expert, from, to] : tasks) hidden.push_back(free), free += ceilDiv(to - from, kTileRows) * tiledBytes(inner);
     const int n = static_cast<int>(tasks.size());
-    auto overTasks = [&](auto fn) {
-      pool.run(n, 1, [&](int first, int last, int thread) {
-        for (int i = first; i < last && !pool.cancelled; i++) fn(i, tasks[std::min(i + 1, n - 1)].expert, thread);
-      });
-    };
-    overTasks([&](int i, int next, int thread) { gateUpFolded(all, pairs, tasks[i], next, thread, hidden[i]); });
-    float* out = reinterpret_cast<float*>(e.expertRows.data() + at.out);
-    for (int p0 = 0; p0 < panels; p0 += kDownPanels) {
-      const int p1 = std::min(p0 + kDownPanels, panels), width = std::min(p1 * kPanelRows, down.rows) - p0 * kPanelRows;
-      overTasks([&](int i, int next, int) {
-        const auto [expert, from, to] = tasks[i];
-        const Results place{out + static_cast<int64_t>(from) * width - p0 * kPanelRows, width, down.rows, false};
-        foldedProduct(down, expert, p0, p1, hidden[i], to - from, {down, next, p0}, place);
-      });
-      sumUp(out, p0 * kPanelRows, width);
-    }
+    pool.run(n, 1, [&](int first, int last, int thread) {
+      for (int i = first; i < last && !pool.cancelled; i++) gateUpFolded(all, pairs, tasks[i], tasks[std::min(i + 1, n - 1)].expert, thread, hidden[i]);
+    });
+    std::vector<float> weights(static_cast<size_t>(total));  // [pair]
+    for (int i = 0; i < total; i++) weights[pairs.of[i]] = row(routing, i / topK)[topK + i % topK];
+    std::vector<int> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int a, int b) { return tasks[a].from < tasks[b].from; });
+    pool.run(ceilDiv(panels, kDownPanels), 1, [&](int first, int last, int) {
+      for (int chunk = first; chunk < last; chunk++) {
+        const int p0 = chunk * kDownPanels, p1 = std::min(p0 + kDownPanels, panels);
+        for (int i = 0; i < n && !pool.cancelled; i++) {
+          const auto [expert, from, to] = tasks[order[i]];
+          const int next = tasks[order[std::min(i + 1, n - 1)]].expert;
+          const Results place{row(y, 0), step.strides[y], down.rows, true, &pairs.row[from], &weights[from]};
+          foldedProduct(down, expert, p0, p1, hidden[order[i]], to - from, {down, next, p0}, place);
+        }
+      }
+    });
   }
 
   // SiLU of gate times up of an expert's rows, as tiles take them.
@@ -526,7 +530,7 @@ struct Run {
     for (int b = 0; b < blocks; b++) {
       const int p0 = b * each, p1 = std::min(p0 + each, panels), width = std::min(kBlock, inner - b * kBlock);
       // What `product` counts from the matrix's beginning lies at the block's.
-      auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false}; };
+      auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false, nullptr, nullptr}; };
       foldedProduct(gate, expert, p0, p1, x, count, {up, expert, p0}, block(g));
       foldedProduct(up, expert, p0, p1, x, count, b + 1 < blocks ? Place{gate, expert, p1} : Place{gate, nextExpert, 0}, block(u));
       for (int r = 0; r < count; r += kTileRows) {
@@ -613,7 +617,7 @@ bool Engine::reserve(const Step& step) {
   const bool coded = std::any_of(step.tiers.begin(), step.tiers.end(), [](int tier) { return tier != 0; });
   int64_t tensors = 0, acts = 0, between = 64, parts = 0, attention = 0, estimated = 0, most = 1, panels = kMaxPanels, tiles = 0, folded = 0;
   for (size_t t = 0; t < step.rows.size(); t++)
-    tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.columns[t] * 4);
+    tensors = std::max(tensors, step.offsets[t] + static_cast<int64_t>(step.rows[t]) * step.strides[t] * 4);
   for (size_t i = 0; i < step.ops.size(); i += kOpWords) {
     const int32_t* a = &step.ops[i + 1];
     auto reads = [&](int x) {
@@ -644,7 +648,7 @@ bool Engine::reserve(const Step& step) {
       const int64_t pairs = static_cast<int64_t>(step.rows[a[1]]) * a[3];
       const Weight &gate = weights[a[4]], &down = weights[a[6]];
       if (products && kernels->matmulFolded) folded = FoldedMemory(gate.columns).bytes;
-      between = std::max({between, ExpertMemory(pairs, gate.rows, down.rows).bytes, FoldedExperts(pairs, gate.experts, gate.rows).bytes});
+      between = std::max({between, ExpertMemory(pairs, gate.rows, down.rows).bytes, hiddenBytes(pairs, gate.experts, gate.rows)});
     }
   }
   threadBytes = alignUp(std::max({attention, 2 * panels * most * 16 * 4, folded})) + 4096;

@@ -109,9 +109,9 @@ struct Sequence {
   int32_t firstRow, numTokens, contextTokens, pagesFrom, selectiveFrom;
 };
 
-// One step. Tensor t is rows[t] x columns[t] floats at arena + offsets[t].
+// One step. Tensor t is rows[t] x columns[t] floats at arena + offsets[t], rows strides[t] floats apart.
 struct Step {
-  std::vector<int32_t> ops, ids, positions, slots, pages, tiers, logitRows, rows, columns;
+  std::vector<int32_t> ops, ids, positions, slots, pages, tiers, logitRows, rows, columns, strides;
   std::vector<int64_t> offsets;
   std::vector<Sequence> sequences;
 
@@ -134,6 +134,8 @@ class Engine {
   int splitSpans(const Step& step, int kvHeads, int rows) const;
   // On the pool's leading thread; false when it was cancelled.
   bool run(const Step& step);
+  // Row r of tensor t.
+  float* row(const Step& step, int t, int64_t r) const { return reinterpret_cast<float*>(arena.data() + step.offsets[t]) + r * step.strides[t]; }
   // The most bytes a second that all threads together read from 2 GiB of huge pages, best of five; 0 without memory.
   double readBandwidth();
   // The most products a second that all threads together compute in registers, best of five.

@@ -23,19 +23,13 @@ struct ExpertMemory {
 // its second cache, and weights are folded for enough rows.
 constexpr int kMostFolded = 192;
 
-// What the experts of a row are summed up over at once: all their results would be far more than the caches hold.
+// What the experts of a row are summed up over at once: so many columns of all rows stay in the second cache.
 constexpr int kDownPanels = 16;
 
-// Where the pieces of expertRows lie for folded weights: results of some panels [pair][], then hidden rows as tiles take them.
-// Experts with rows, and their parts where they have many, begin a tile of rows each.
-struct FoldedExperts {
-  int64_t out = 0, hidden, bytes;
-  FoldedExperts(int64_t pairs, int experts, int expertHidden) {
-    const int64_t tiles = 2 * (pairs / kTileRows) + experts;
-    hidden = alignUp(pairs * kDownPanels * kPanelRows * 4);
-    bytes = hidden + tiles * tiledBytes(expertHidden);
-  }
-};
+// Memory for hidden rows as tiles take them. Experts with rows, and their parts where they have many, begin a tile of rows each.
+inline int64_t hiddenBytes(int64_t pairs, int experts, int expertHidden) {
+  return (2 * (pairs / kTileRows) + experts) * tiledBytes(expertHidden);
+}
 
 // Where a thread's pieces lie for them: rows as tiles take them, a block of gate and of up, and rows on their way into tiles.
 struct FoldedMemory {

@@ -266,7 +266,7 @@ template <int format> struct FoldedProduct {
   const int tokens;
   const Results out;
   FetchedAhead* const ahead;  // nullptr where all was fetched before
-  const int tiles;
+  const int tiles, fetched = blocks > 1 ? (16 + blocks - 2) / (blocks - 1) : 0;  // lines of results with each block
   alignas(64) Sums sums[2][4];
   alignas(64) float results[2][kMostTiles][kPanelRows][16];
   Folded weights[2][2];
@@ -314,19 +314,28 @@ template <int format> struct FoldedProduct {
     else
 #pragma GCC unroll 16
       for (int r = 0; r < kPanelRows; r++) store(to + r * 16, fma(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r]), load(to + r * 16)));
+    fetchResults(b, panel, tile);
     if (b == blocks - 1) finish(result, panel, tile);
   }
 
+  // Lines that results go to come from memory as late as stores would have them; a few with each block before the last.
+  void fetchResults(int b, int panel, int tile) const {
+    const int first = tile * 16 + b * fetched, last = tile * 16 + (b + 1 < blocks ? (b + 1) * fetched : 0);
+    for (int r = first; r < last && r < tokens; r++) prefetchFar(resultAt(r, panel));
+  }
+
+  float* resultAt(int r, int panel) const { return out.data + (out.rows ? out.rows[r] : r) * out.stride + panel * kPanelRows; }
+
   // [panel's row][row] to [row][panel's row]
   void finish(const float (&from)[kPanelRows][16], int panel, int tile) const {
-    const int rows = tokens - tile * 16, width = out.width - panel * kPanelRows;
+    const int first = tile * 16, width = out.width - panel * kPanelRows;
     const __mmask16 there = width >= kPanelRows ? 0xffff : static_cast<__mmask16>((1 << width) - 1);
-    float* const to = out.data + tile * 16 * out.stride + panel * kPanelRows;
     transpose([&](int r) { return loadBytes(from[r]); },
               [&](int r, __m512i values) {
-                if (r >= rows) return;
-                float* at = to + r * out.stride;
-                const VF sum = _mm512_castsi512_ps(values);
+                if (first + r >= tokens) return;
+                float* at = resultAt(first + r, panel);
+                VF sum = _mm512_castsi512_ps(values);
+                if (out.weights) sum = mul(sum, set1(out.weights[first + r]));
                 _mm512_mask_storeu_ps(at, there, out.adds ? add(_mm512_maskz_loadu_ps(there, at), sum) : sum);
               });
   }
@@ -373,7 +382,9 @@ void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t
   configure(SquareTiles());
   for (int i = 0; i < chunks; i++) {
     const int from = tiles * i / chunks, to = tiles * (i + 1) / chunks, rows = (to == tiles ? tokens : to * 16) - from * 16;
-    const Results part{out.data + from * 16 * out.stride, out.stride, out.width, out.adds};
+    Results part = out;
+    if (out.rows) part.rows += from * 16, part.weights += from * 16;
+    else part.data += from * 16 * out.stride;
     FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, part, i == 0 ? &ahead : nullptr).run();
   }
   release();

@@ -23,12 +23,15 @@ static inline int64_t quantisedRowBytes(int columns) {
 // Of up to sixteen rows, or of one block of them, as tiles take them.
 static inline int64_t tiledBytes(int columns) { return (columns + 255) / 256 * 16 * 260LL; }
 
-// Where a product's results go: of row r of activations to data + r * stride, `width` of them, in place of what is there or added to it.
+// Where a product's results go: of row r of activations to data + r * stride, `width` of them, in place of what is there or added to
+// it; or to data + rows[r] * stride, weights[r] times.
 struct Results {
   float* data;
   int64_t stride;
   int width;
   bool adds;
+  const int* rows;  // nullptr: one after another, as they are
+  const float* weights;
 };
 
 constexpr int kPageTokens = 128;

@@ -31,7 +31,7 @@ struct Walk {
   const int firstCoded = step.firstCoded(s);
 
   float* tensorRow(int t, int r) const {
-    return reinterpret_cast<float*>(e.arena.data() + step.offsets[t]) + static_cast<int64_t>(block.first + r) * step.columns[t] + head * width;
+    return e.row(step, t, block.first + r) + head * width;
   }
 
   // Memory holds a page, unpacked, or several, packed. Behind them row by row: queries in plain and in rotated space, what all of the
@@ -111,20 +111,30 @@ struct Walk {
     for (int r = 0; r < block.rows; r++) k.finish(all(r), group, headDim, readsCodes(r), tensorRow(a[0], r));
   }
 
+  // As left factors, whole panels of them at a time.
+  void packQueries(const PackedRows& rows, int parts) const {
+    const int together = e.products->rows, words = wordsOf(headDim, e.products->perWord);
+    std::vector<float> q(static_cast<size_t>(2 * together * width));
+    for (int first = 0; first < block.rows; first += together) {
+      const int count = std::min(together, block.rows - first);
+      for (int r = 0; r < count; r++) {
+        alignas(64) float both[2 * kMaxGroup * kMaxHeadDim];
+        const bool coded = readsCodes(first + r);
+        scaleQueries(k, tensorRow(a[1], first + r), group, headDim, coded, both);
+        if (!coded) std::fill_n(both + width, width, 0.0f);
+        for (int part = 0; part < parts; part++) memcpy(&q[static_cast<size_t>((part * together + r) * width)], both + part * width, static_cast<size_t>(width) * 4);
+      }
+      for (int part = 0; part < parts; part++)
+        e.products->packLeft({&q[static_cast<size_t>(part * together * width)], headDim, 1}, count * group, headDim, 1.0f, rows.q[part] + first * group * words);
+    }
+  }
+
   // Page after page: the order of sums is the products' own in any case.
   void runPacked() const {
     const PackedRows rows = packedRows();
-    const int n = block.rows * group, whole = roundUp(n, kMostTileRows);
-    std::vector<float> q(static_cast<size_t>(2 * n * headDim));
-    for (int r = 0; r < block.rows; r++) {
-      alignas(64) float both[2 * kMaxGroup * kMaxHeadDim];
-      scaleQueries(k, tensorRow(a[1], r), group, headDim, readsCodes(r), both);
-      for (int part = 0; part < (readsCodes(r) ? 2 : 1); part++) memcpy(&q[static_cast<size_t>(part * n + r * group) * headDim], both + part * width, static_cast<size_t>(width) * 4);
-    }
-    for (int part = 0; part < 2; part++) {
-      e.products->packLeft({&q[static_cast<size_t>(part * n) * headDim], headDim, 1}, n, headDim, 1.0f, rows.q[part]);
-      std::fill_n(rows.sums[part], whole * headDim, 0.0f);
-    }
+    const int whole = roundUp(block.rows * group, kMostTileRows), parts = readsCodes(block.rows - 1) ? 2 : 1;
+    packQueries(rows, parts);
+    for (int part = 0; part < parts; part++) std::fill_n(rows.sums[part], whole * headDim, 0.0f);
     std::fill_n(rows.totals, whole * 16, 0.0f);
     std::fill_n(rows.largest, whole, kNothingGathered);
     for (int p = 0, pages; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p += std::max(1, pages)) {
@@ -140,7 +150,7 @@ struct Walk {
         const float* parts = rows.totals + (r * group + g) * 16;
         gathered->total[g] = std::accumulate(parts, parts + 16, 0.0f);
       }
-      for (int part = 0; part < 2; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
+      for (int part = 0; part < parts; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
       k.finish(gathered, group, headDim, readsCodes(r), tensorRow(a[0], r));
     }
   }

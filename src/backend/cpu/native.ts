@@ -72,6 +72,7 @@ export interface Addon {
     sequences: Int32Array,
     rows: Int32Array,
     columns: Int32Array,
+    strides: Int32Array,
     offsets: Float64Array,
   ): boolean
   copy(engine: NativeEngine, tensor: number, values: Float32Array, direction: 0 | 1): void

@@ -72,7 +72,8 @@ export class Plan {
     const rows = Int32Array.from(this.#tensors, (tensor) => tensor.rows)
     const columns = Int32Array.from(this.#tensors, (tensor) => tensor.columns)
     const before = [this.#ops(), ids, positions, slots, pages, tiers, logitRows] as const
-    return { arrays: [...before, sequences, rows, columns, offsets], overwritten }
+    const strides = Int32Array.from(this.#tensors, strideOf)
+    return { arrays: [...before, sequences, rows, columns, strides, offsets], overwritten }
   }
 
   #ops(): Int32Array {
@@ -123,8 +124,13 @@ export class Plan {
   }
 }
 
-function sizeOf({ rows, columns }: Tensor): number {
-  return Math.ceil((rows * columns * 4) / alignment) * alignment
+/** Floats from one row to the next. Rows that lay a power of two apart would share a few lines of each cache. */
+function strideOf({ columns }: Tensor): number {
+  return columns % 1024 === 0 ? columns + 16 : columns
+}
+
+function sizeOf(tensor: Tensor): number {
+  return Math.ceil((tensor.rows * strideOf(tensor) * 4) / alignment) * alignment
 }
 
 /** The batch's sequences as native/engine.h takes them: five numbers each, and all their pages in one list, with their tiers. */

@@ -38,7 +38,8 @@ async function product(addon: Addon, engine: NativeEngine, weight: number): Prom
   const ops = new Int32Array(12)
   ops.set([linear, 0, 0, 1, 1, weight])
   const none = new Int32Array(0)
-  const shapes = [Int32Array.of(1, 1), Int32Array.of(columns, rows), Float64Array.of(0, columns * 4)] as const
+  const width = Int32Array.of(columns, rows)
+  const shapes = [Int32Array.of(1, 1), width, width, Float64Array.of(0, columns * 4)] as const
   expect(addon.prepare(engine, ops, none, none, none, none, none, none, none, ...shapes)).toBe(true)
   addon.copy(
     engine,
