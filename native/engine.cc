@@ -28,6 +28,9 @@ constexpr int kFewestFolded = 16;
 // beside each other does not tell.
 constexpr int kFewestOfExpert = 6;
 
+// Plain weights are few enough for a cache, many rows are not: each thread then reads its own.
+constexpr int kRoutedTogether = 16;
+
 // The rows that a product reads: quantised for packed weights, floats for plain ones.
 struct Rows {
   const ActBlock* const* acts;
@@ -392,12 +395,15 @@ struct Run {
   void route(const int32_t* a) {
     const Weight& w = e.weights[a[2]];
     const int rows = step.rows[a[1]], topK = a[3];
-    const Rows in = rowsOf(a[1], kGeometry[w.format].panels, folds(a[1], w));
+    const bool packed = kGeometry[w.format].panels, byRows = !packed && rows >= kRoutedTogether * pool.threads();
+    const Rows in = rowsOf(a[1], packed, folds(a[1], w));
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
-    pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
-      for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, w.rows, false, thread);
-    });
-    pool.run(rows, 16, [&](int first, int last, int) {
+    if (!byRows)
+      pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
+        for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, w.rows, false, thread);
+      });
+    pool.run(rows, kRoutedTogether, [&](int first, int last, int) {
+      if (byRows) k.matmulPlain(w.format, w.data, w.columns, 0, w.rows, in.floats + first, last - first, logits + static_cast<int64_t>(first) * w.rows, w.rows);
       for (int r = first; r < last; r++) chooseExperts(logits + static_cast<int64_t>(r) * w.rows, w.rows, topK, a[4] == 1, row(a[0], r));
     });
   }

@@ -38,74 +38,82 @@ class RowTiles {
   }
   ~RowTiles() { release(); }
 
-  // `count` rows of whole pairs of tiles from `first` on; row r sees seen(r) of the tokens of a single page.
+  // `count` rows of whole pairs of tiles from `first` on; row r sees seen(r) of the tokens of a page, all of them where there are several.
   template <class Seen> void attend(int first, int count, Seen seen) {
     const int units = count / kRows * pages_;
     auto rowOf = [&](int unit) { return first + unit / pages_ * kRows; };
-    score(rowOf(0), 0);
+    // Parts of a page that one of a unit's rows sees: others are not multiplied.
+    auto partsOf = [&](int unit) {
+      int most = pages_ == 1 ? 0 : kPageTokens;
+      for (int r = 0; r < kRows && most < kPageTokens; r++)
+        if (const int here = seen(rowOf(unit) + r); here > most) most = here;
+      return most < kPageTokens ? (most + kTileColumns - 1) / kTileColumns : kParts;
+    };
+    score(rowOf(0), 0, partsOf(0));
     for (int i = 0; i < units; i++) {
       const int row = rowOf(i);
       auto weighTwo = [&](int step) __attribute__((always_inline)) {
         for (int r = 2 * step; r < 2 * step + 2; r++) weigh(i % 2, r, row + r, seen(row + r));
       };
       grew_[i % 2] = false;
-      if (i > 0) sum(rowOf(i - 1), i - 1, weighTwo);
+      if (i > 0) sum(rowOf(i - 1), i - 1, partsOf(i - 1), weighTwo);
       else
         for (int step = 0; step < kRows / 2; step++) weighTwo(step);
-      if (i + 1 < units) score(rowOf(i + 1), i + 1);
+      if (i + 1 < units) score(rowOf(i + 1), i + 1, partsOf(i + 1));
     }
-    sum(rowOf(units - 1), units - 1, [](int) {});
+    sum(rowOf(units - 1), units - 1, partsOf(units - 1), [](int) {});
   }
 
  private:
   static constexpr int kWidth = 128;  // of a page's tokens and of a head's channels alike
-  static constexpr int kWords = kWidth / 2, kFactor = kWidth * kWords, kPage = 2 * kFactor, kParts = kWidth / kTileColumns;
+  static constexpr int kWords = kWidth / 2, kFactor = kWidth * kWords, kPage = 2 * kFactor, kParts = kWidth / kTileColumns, kSteps = kWords / kTileWords;
   static constexpr float kNothing = -1e38f;           // the largest score of a row that has seen none is less
   static constexpr int kMostPower = (127 + 32) * 128;  // as `powersOf2` has them
   static_assert(kWidth == kPageTokens);
 
-  // Of two panels of rows; meanwhile(0 to 15).
-  template <class Meanwhile> void multiply(const float* left, const float* right, Write write, float* c, Meanwhile meanwhile) {
-    for (int j = 0; j < kParts; j++)
-      pairTile(left, left + kTileRows * kWords, right + j * kTileColumns * kWords, kWords, write, c + j * kTileColumns, kWidth,
-               [&](int step) __attribute__((always_inline)) { meanwhile(j * 4 + step); });
+  // Products of two panels of rows and 32 columns, `steps` tiles deep.
+  template <class Meanwhile> void multiply(const float* left, const float* right, int column, int steps, Write write, float* c, Meanwhile meanwhile) {
+    pairTile(left, left + kTileRows * kWords, right + column * kWords, steps * kTileWords, write, c + column, kWidth, meanwhile);
   }
 
-  void score(int row, int unit) {
-    multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, Write::set, scores_[0], [](int) {});
+  void score(int row, int unit, int parts) {
+    for (int j = 0; j < parts; j++)
+      multiply(q_ + row * kWords, packed_ + unit % pages_ * kPage, j * kTileColumns, kSteps, Write::set, scores_[0], [](int) {});
   }
 
-  // What was gathered before shrinks first: the page before is added by now.
-  template <class Meanwhile> void sum(int row, int unit, Meanwhile meanwhile) {
+  // What was gathered before shrinks first: the page before is added by now. meanwhile(0 to 15).
+  template <class Meanwhile> void sum(int row, int unit, int parts, Meanwhile meanwhile) {
     if (grew_[unit % 2])
       for (int r = 0; r < kRows; r++)
         if (shrink_[unit % 2][r] != 1) shrinkSums(rows_, row + r, kWidth, shrink_[unit % 2][r]);
-    multiply(weights_[unit % 2], packed_ + unit % pages_ * kPage + kFactor, Write::add, sums_ + row * kWidth, meanwhile);
+    for (int j = 0; j < kParts; j++) {
+      multiply(weights_[unit % 2], packed_ + unit % pages_ * kPage + kFactor, j * kTileColumns, parts, Write::add, sums_ + row * kWidth,
+               [&](int step) __attribute__((always_inline)) { meanwhile(j * kSteps + step); });
+      for (int step = parts; step < kSteps; step++) meanwhile(j * kSteps + step);
+    }
   }
 
-  // Scores of a row become weights, as words of its tile.
+  static __mmask16 firstLanes(int n) { return n >= 16 ? 0xffff : n > 0 ? static_cast<__mmask16>((1 << n) - 1) : 0; }
+
+  // Scores of a row become weights, as words of its tile; of what it does not see, zeros.
   [[gnu::always_inline]] void weigh(int side, int r, int row, int seen) {
     float* s = scores_[r];
     float* to = weights_[side] + r / kTileRows * kTileRows * kWords + r % kTileRows * kTileWords;
     auto put = [&](int part, VI words) { _mm512_storeu_si512(to + part * kTileRows * kTileWords, words); };
     shrink_[side][r] = 1;
-    if (seen < kPageTokens) [[unlikely]] {
-      shrink_[side][r] = weighScoresOf(s, seen, rows_, row);
-      grew_[side] |= shrink_[side][r] != 1;
-      for (int i = 0; i < kParts; i++) put(i, __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(load(s + i * 32 + 16), load(s + i * 32))));
-      return;
-    }
     VI x[8];
     auto powers = [&]() __attribute__((always_inline)) {
       const VF base = set1((127 - rows_.largest[row] * kLog2e) * 128);
       for (int i = 0; i < 8; i++) x[i] = toInt(fma(load(s + i * 16), set1(kLog2e * 128), base));
+      if (seen < kPageTokens) [[unlikely]]
+        for (int i = 0; i < 8; i++) x[i] = _mm512_maskz_mov_epi32(firstLanes(seen - i * 16), x[i]);
     };
     powers();
     auto largerOf = [](VI a, VI b) { return _mm512_max_epi32(a, b); };
     const VI most = largerOf(largerOf(largerOf(x[0], x[1]), largerOf(x[2], x[3])), largerOf(largerOf(x[4], x[5]), largerOf(x[6], x[7])));
-    if (rows_.largest[row] < kNothing || _mm512_cmpgt_epi32_mask(most, set1Int(kMostPower))) [[unlikely]] {
-      VF largest = load(s);
-      for (int i = 1; i < 8; i++) largest = maxOf(largest, load(s + i * 16));
+    if ((rows_.largest[row] < kNothing && seen > 0) || _mm512_cmpgt_epi32_mask(most, set1Int(kMostPower))) [[unlikely]] {
+      VF largest = set1(kMasked);
+      for (int i = 0; i < 8; i++) largest = _mm512_mask_max_ps(largest, firstLanes(seen - i * 16), largest, load(s + i * 16));
       shrink_[side][r] = growLargest(rows_, row, maxLanes(largest)), grew_[side] = true;
       powers();
     }
