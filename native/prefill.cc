@@ -2,7 +2,8 @@
 // products of packed factors where the engine has such.
 #include "prefill.h"
 #include <algorithm>
-#include <numeric>
+#include <cmath>
+#include <cstring>
 #include "spans.h"
 
 namespace {
@@ -114,18 +115,15 @@ struct Walk {
   // As left factors, whole panels of them at a time.
   void packQueries(const PackedRows& rows, int parts) const {
     const int together = e.products->rows, words = wordsOf(headDim, e.products->perWord);
-    std::vector<float> q(static_cast<size_t>(2 * together * width));
+    const float scale = 1.0f / std::sqrt(static_cast<float>(headDim));
+    std::vector<float> q(static_cast<size_t>(together * width));
     for (int first = 0; first < block.rows; first += together) {
       const int count = std::min(together, block.rows - first);
-      for (int r = 0; r < count; r++) {
-        alignas(64) float both[2 * kMaxGroup * kMaxHeadDim];
-        const bool coded = readsCodes(first + r);
-        scaleQueries(k, tensorRow(a[1], first + r), group, headDim, coded, both);
-        if (!coded) std::fill_n(both + width, width, 0.0f);
-        for (int part = 0; part < parts; part++) memcpy(&q[static_cast<size_t>((part * together + r) * width)], both + part * width, static_cast<size_t>(width) * 4);
+      for (int r = 0; r < count; r++) memcpy(&q[static_cast<size_t>(r * width)], tensorRow(a[1], first + r), static_cast<size_t>(width) * 4);
+      for (int part = 0; part < parts; part++) {
+        for (int i = 0; part > 0 && i < count * width; i += headDim) k.rotate(&q[static_cast<size_t>(i)], headDim);
+        e.products->packLeft({q.data(), headDim, 1}, count * group, headDim, scale, rows.q[part] + first * group * words);
       }
-      for (int part = 0; part < parts; part++)
-        e.products->packLeft({&q[static_cast<size_t>(part * together * width)], headDim, 1}, count * group, headDim, 1.0f, rows.q[part] + first * group * words);
     }
   }
 
@@ -134,8 +132,8 @@ struct Walk {
     const PackedRows rows = packedRows();
     const int whole = roundUp(block.rows * group, kMostTileRows), parts = readsCodes(block.rows - 1) ? 2 : 1;
     packQueries(rows, parts);
-    for (int part = 0; part < parts; part++) std::fill_n(rows.sums[part], whole * headDim, 0.0f);
-    std::fill_n(rows.totals, whole * 16, 0.0f);
+    for (int part = 0; part < parts; part++) memset(rows.sums[part], 0, static_cast<size_t>(whole) * headDim * 4);
+    memset(rows.totals, 0, static_cast<size_t>(whole) * 16 * 4);
     std::fill_n(rows.largest, whole, kNothingGathered);
     for (int p = 0, pages; p < ceilDiv(position + block.rows, kPageTokens) && !e.pool.cancelled; p += std::max(1, pages)) {
       pages = wholePages(p);
@@ -147,10 +145,13 @@ struct Walk {
     Gathered* gathered = placed(last);
     for (int r = 0; r < block.rows; r++) {
       for (int g = 0; g < group; g++) {
-        const float* parts = rows.totals + (r * group + g) * 16;
-        gathered->total[g] = std::accumulate(parts, parts + 16, 0.0f);
+        const float* total = rows.totals + (r * group + g) * 16;
+        float eight[8];
+        for (int i = 0; i < 8; i++) eight[i] = total[i] + total[i + 8];
+        gathered->total[g] = ((eight[0] + eight[4]) + (eight[1] + eight[5])) + ((eight[2] + eight[6]) + (eight[3] + eight[7]));
       }
-      for (int part = 0; part < parts; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
+      if (parts == 1) gathered->sums = rows.sums[0] + r * width;
+      else for (int part = 0; part < parts; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
       k.finish(gathered, group, headDim, readsCodes(r), tensorRow(a[0], r));
     }
   }
