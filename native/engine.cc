@@ -188,7 +188,7 @@ struct Run {
 
   // Panels [p0, p1) of a matrix over the rows of a tensor, to rows that lie `stride` apart.
   void panelsOver(const Weight& w, const Rows& in, int p0, int p1, float* to, int64_t stride, bool adds, int thread) const {
-    if (in.tiled) return foldedProduct(w, 0, p0, p1, in.tiled, in.count, {w, 0, p1}, {to, stride, w.rows, adds, nullptr, nullptr});
+    if (in.tiled) return foldedProduct(w, 0, p0, p1, in.tiled, in.count, {w, 0, p1}, {to, stride, w.rows, adds, true, nullptr, nullptr});
     float* out = results(thread);
     product(w, 0, p0, p1, in, {w, 0, p1}, out);
     for (int r = 0; r < in.count; r++) scatter(out, r, in.count, p0, p1, w.rows, to + r * stride, adds);
@@ -516,7 +516,7 @@ struct Run {
         for (int i = 0; i < n && !pool.cancelled; i++) {
           const auto [expert, from, to] = tasks[order[i]];
           const int next = tasks[order[std::min(i + 1, n - 1)]].expert;
-          const Results place{row(y, 0), step.strides[y], down.rows, true, &pairs.row[from], &weights[from]};
+          const Results place{row(y, 0), step.strides[y], down.rows, true, true, &pairs.row[from], &weights[from]};
           foldedProduct(down, expert, p0, p1, hidden[order[i]], to - from, {down, next, p0}, place);
         }
       }
@@ -536,7 +536,7 @@ struct Run {
     for (int b = 0; b < blocks; b++) {
       const int p0 = b * each, p1 = std::min(p0 + each, panels), width = std::min(kBlock, inner - b * kBlock);
       // What `product` counts from the matrix's beginning lies at the block's.
-      auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false, nullptr, nullptr}; };
+      auto block = [&](float* to) { return Results{to - b * kBlock, kBlock, inner, false, false, nullptr, nullptr}; };
       foldedProduct(gate, expert, p0, p1, x, count, {up, expert, p0}, block(g));
       foldedProduct(up, expert, p0, p1, x, count, b + 1 < blocks ? Place{gate, expert, p1} : Place{gate, nextExpert, 0}, block(u));
       for (int r = 0; r < count; r += kTileRows) {

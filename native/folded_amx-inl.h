@@ -266,7 +266,7 @@ template <int format> struct FoldedProduct {
   const int tokens;
   const Results out;
   FetchedAhead* const ahead;  // nullptr where all was fetched before
-  const int tiles, fetched = blocks > 1 ? (16 + blocks - 2) / (blocks - 1) : 0;  // lines of results with each block
+  const int tiles, fetched = out.far && blocks > 1 ? (16 + blocks - 2) / (blocks - 1) : 0;  // lines of results with each block
   alignas(64) Sums sums[2][4];
   alignas(64) float results[2][kMostTiles][kPanelRows][16];
   Folded weights[2][2];
@@ -320,8 +320,8 @@ template <int format> struct FoldedProduct {
 
   // Lines that results go to come from memory as late as stores would have them; a few with each block before the last.
   void fetchResults(int b, int panel, int tile) const {
-    const int first = tile * 16 + b * fetched, last = tile * 16 + (b + 1 < blocks ? (b + 1) * fetched : 0);
-    for (int r = first; r < last && r < tokens; r++) prefetchFar(resultAt(r, panel));
+    if (b == blocks - 1) return;
+    for (int i = b * fetched; i < (b + 1) * fetched && i < 16 && tile * 16 + i < tokens; i++) prefetchFar(resultAt(tile * 16 + i, panel));
   }
 
   float* resultAt(int r, int panel) const { return out.data + (out.rows ? out.rows[r] : r) * out.stride + panel * kPanelRows; }
@@ -329,15 +329,25 @@ template <int format> struct FoldedProduct {
   // [panel's row][row] to [row][panel's row]
   void finish(const float (&from)[kPanelRows][16], int panel, int tile) const {
     const int first = tile * 16, width = out.width - panel * kPanelRows;
-    const __mmask16 there = width >= kPanelRows ? 0xffff : static_cast<__mmask16>((1 << width) - 1);
-    transpose([&](int r) { return loadBytes(from[r]); },
-              [&](int r, __m512i values) {
-                if (first + r >= tokens) return;
-                float* at = resultAt(first + r, panel);
-                VF sum = _mm512_castsi512_ps(values);
-                if (out.weights) sum = mul(sum, set1(out.weights[first + r]));
-                _mm512_mask_storeu_ps(at, there, out.adds ? add(_mm512_maskz_loadu_ps(there, at), sum) : sum);
-              });
+    if (width >= kPanelRows && first + 16 <= tokens) return finishTile<true>(from, panel, first, 0xffff);
+    finishTile<false>(from, panel, first, width >= kPanelRows ? 0xffff : static_cast<__mmask16>((1 << width) - 1));
+  }
+
+  template <bool whole> [[gnu::always_inline]] void finishTile(const float (&from)[kPanelRows][16], int panel, int first, __mmask16 there) const {
+    auto all = [&](auto put) __attribute__((always_inline)) {
+      transpose([&](int r) { return loadBytes(from[r]); },
+                [&](int r, __m512i values) __attribute__((always_inline)) {
+                  if (whole || first + r < tokens) put(first + r, resultAt(first + r, panel), _mm512_castsi512_ps(values));
+                });
+    };
+    auto load = [&](const float* at) __attribute__((always_inline)) { return whole ? _mm512_loadu_ps(at) : _mm512_maskz_loadu_ps(there, at); };
+    auto store = [&](float* at, VF sum) __attribute__((always_inline)) {
+      if constexpr (whole) _mm512_storeu_ps(at, sum);
+      else _mm512_mask_storeu_ps(at, there, sum);
+    };
+    if (out.weights) all([&](int r, float* at, VF sum) __attribute__((always_inline)) { store(at, fma(sum, set1(out.weights[r]), load(at))); });
+    else if (out.adds) all([&](int, float* at, VF sum) __attribute__((always_inline)) { store(at, add(load(at), sum)); });
+    else all([&](int, float* at, VF sum) __attribute__((always_inline)) { store(at, sum); });
   }
 
   void run() {

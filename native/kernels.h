@@ -29,7 +29,7 @@ struct Results {
   float* data;
   int64_t stride;
   int width;
-  bool adds;
+  bool adds, far;   // far: caches do not hold that place, so that its lines are fetched ahead
   const int* rows;  // nullptr: one after another, as they are
   const float* weights;
 };
