@@ -2,7 +2,6 @@
 // products of packed factors where the engine has such.
 #include "prefill.h"
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include "spans.h"
 
@@ -115,14 +114,13 @@ struct Walk {
   // As left factors, whole panels of them at a time.
   void packQueries(const PackedRows& rows, int parts) const {
     const int together = e.products->rows, words = wordsOf(headDim, e.products->perWord);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(headDim));
     std::vector<float> q(static_cast<size_t>(together * width));
     for (int first = 0; first < block.rows; first += together) {
       const int count = std::min(together, block.rows - first);
       for (int r = 0; r < count; r++) memcpy(&q[static_cast<size_t>(r * width)], tensorRow(a[1], first + r), static_cast<size_t>(width) * 4);
       for (int part = 0; part < parts; part++) {
         for (int i = 0; part > 0 && i < count * width; i += headDim) k.rotate(&q[static_cast<size_t>(i)], headDim);
-        e.products->packLeft({q.data(), headDim, 1}, count * group, headDim, scale, rows.q[part] + first * group * words);
+        e.products->packLeft({q.data(), headDim, 1}, count * group, headDim, queryScale(headDim), rows.q[part] + first * group * words);
       }
     }
   }
@@ -151,7 +149,7 @@ struct Walk {
         gathered->total[g] = ((eight[0] + eight[4]) + (eight[1] + eight[5])) + ((eight[2] + eight[6]) + (eight[3] + eight[7]));
       }
       if (parts == 1) gathered->sums = rows.sums[0] + r * width;
-      else for (int part = 0; part < parts; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
+      for (int part = 0; parts == 2 && part < 2; part++) memcpy(gathered->sums + part * width, rows.sums[part] + r * width, static_cast<size_t>(width) * 4);
       k.finish(gathered, group, headDim, readsCodes(r), tensorRow(a[0], r));
     }
   }

@@ -23,10 +23,12 @@ inline Gathered* placed(uint8_t* memory) {
   return gathered;
 }
 
+inline float queryScale(int headDim) { return 1.0f / std::sqrt(static_cast<float>(headDim)); }
+
 // A row's queries [group][headDim], scaled; where it reads codes, rotated ones behind them.
 inline void scaleQueries(const Kernels& k, const float* from, int group, int headDim, bool coded, float* q) {
   const int width = group * headDim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(headDim));
+  const float scale = queryScale(headDim);
   for (int i = 0; i < width; i++) q[i] = from[i] * scale;
   if (!coded) return;
   memcpy(q + width, q, static_cast<size_t>(width) * 4);
