@@ -11,6 +11,7 @@
 #include "prefill.h"
 #include "routing.h"
 #include "spans.h"
+#include "split.h"
 
 namespace {
 
@@ -67,10 +68,10 @@ struct Run {
     return reinterpret_cast<ActBlock*>(e.activations.data()) + r * ceilDiv(columns, kBlock);
   }
 
-  // Whether products of a tensor's rows are the faster, less exact ones. Codes of 8 bits would lose what they are for.
-  bool folds(int x, const Weight& w) const {
-    return e.products && k.matmulFolded && readsPrompt && step.rows[x] >= kFewestFolded && kGeometry[w.format].panels && w.format != Q8_0;
-  }
+  // Whether products of a tensor's rows are the faster, less exact ones.
+  bool readsFaster(int x) const { return e.products && k.matmulFolded && readsPrompt && step.rows[x] >= kFewestFolded; }
+  // Codes of 8 bits would lose what they are for.
+  bool folds(int x, const Weight& w) const { return readsFaster(x) && kGeometry[w.format].panels && w.format != Q8_0; }
 
   void quantise(int x, bool folded) {
     if (quantised == x && asRows == folded) return;
@@ -395,16 +396,40 @@ struct Run {
   void route(const int32_t* a) {
     const Weight& w = e.weights[a[2]];
     const int rows = step.rows[a[1]], topK = a[3];
-    const bool packed = kGeometry[w.format].panels, byRows = !packed && rows >= kRoutedTogether * pool.threads();
+    const bool packed = kGeometry[w.format].panels;
     const Rows in = rowsOf(a[1], packed, folds(a[1], w));
     float* logits = reinterpret_cast<float*>(e.expertRows.data());
-    if (!byRows)
-      pool.run(ceilDiv(w.rows, 16), 1, [&](int first, int last, int thread) {
+    if (!packed && readsFaster(a[1]))
+      splitProduct(w, in, logits, logits + static_cast<int64_t>(rows) * w.rows);
+    else if (!packed && rows >= kRoutedTogether * pool.threads())
+      pool.run(rows, kRoutedTogether, [&](int first, int last, int) {
+        k.matmulPlain(w.format, w.data, w.columns, 0, w.rows, in.floats + first, last - first, logits + static_cast<int64_t>(first) * w.rows, w.rows);
+      });
+    else
+      pool.run(ceilDiv(w.rows, kPanelRows), 1, [&](int first, int last, int thread) {
         for (int p = first; p < last; p++) panelsOver(w, in, p, p + 1, logits, w.rows, false, thread);
       });
     pool.run(rows, kRoutedTogether, [&](int first, int last, int) {
-      if (byRows) k.matmulPlain(w.format, w.data, w.columns, 0, w.rows, in.floats + first, last - first, logits + static_cast<int64_t>(first) * w.rows, w.rows);
       for (int r = first; r < last; r++) chooseExperts(logits + static_cast<int64_t>(r) * w.rows, w.rows, topK, a[4] == 1, row(a[0], r));
+    });
+  }
+
+  // out [row][w.rows] of plain weights; `memory` has room for them, packed.
+  void splitProduct(const Weight& w, const Rows& in, float* out, float* memory) {
+    const SplitProducts split{*e.products, w.columns};
+    const SplitFactor weights = split.factorAt(memory, w.rows);
+    pool.run(ceilDiv(w.rows, kSplitRows), 1, [&](int first, int last, int thread) {
+      std::vector<float> decoded(static_cast<size_t>(kSplitRows) * w.columns);
+      auto weightRow = [&](int r) { return &decoded[static_cast<size_t>(r) * w.columns]; };
+      for (int i = first * kSplitRows; i < std::min(last * kSplitRows, w.rows); i += kSplitRows) {
+        const int count = std::min(kSplitRows, w.rows - i);
+        for (int r = 0; r < count; r++) decodeRow(w.format, w.data, w.columns, i + r, weightRow(r));
+        split.packRight(weightRow, i, count, weights);
+      }
+    });
+    pool.run(ceilDiv(in.count, kSplitRows), 1, [&](int first, int last, int thread) {
+      for (int r = first * kSplitRows; r < std::min(last * kSplitRows, in.count); r += kSplitRows)
+        split.multiply(&in.floats[r], std::min(kSplitRows, in.count - r), results(thread), weights, w.rows, out + static_cast<int64_t>(r) * w.rows);
     });
   }
 
@@ -646,7 +671,16 @@ bool Engine::reserve(const Step& step) {
         estimated = std::max(estimated, estimateBytes(ceilDiv(longest, kPageTokens), group) * kv.kvHeads);
       }
     }
-    if (step.ops[i] == kRoute) reads(a[1]), between = std::max<int64_t>(between, static_cast<int64_t>(step.rows[a[1]]) * weights[a[2]].rows * 4);
+    if (step.ops[i] == kRoute) {
+      const Weight& w = weights[a[2]];
+      int64_t bytes = static_cast<int64_t>(step.rows[a[1]]) * w.rows * 4;
+      reads(a[1]);
+      if (products && kernels->matmulFolded) {
+        const SplitProducts split{*products, w.columns};
+        bytes += split.bytes(w.rows), folded = std::max(folded, split.bytes(kSplitRows));
+      }
+      between = std::max(between, bytes);
+    }
     if (step.ops[i] == kLargest) between = std::max(between, static_cast<int64_t>(step.rows[a[1]]) * kRowParts * static_cast<int64_t>(sizeof(Largest)));
     if (step.ops[i] == kAddExperts) {
       reads(a[1]);

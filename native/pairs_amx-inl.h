@@ -16,8 +16,10 @@ struct PairTiles : TileShapes {
 };
 
 // c [2 * kTileRows][stride], or its sums in place of zeros, += left * right, the left factor being two panels; both of whole tiles.
-// meanwhile(i) is what is done while tiles sum up step i. The right factor is read past the first cache, which holds the others.
-template <class Meanwhile>
+// meanwhile(0 or 1 of a step) is what is done between products: two small bites delay the next tiles less than a large one. The
+// right factor is read past the first cache, which holds sums and what is done meanwhile; the left one too where it is said so.
+enum class Left { kept, passing };
+template <Left kind, class Meanwhile>
 inline void pairTile(const float* a, const float* a2, const float* b, int steps, Write write, float* c, int64_t stride, Meanwhile meanwhile) {
   const int64_t line = stride * 4;
   float* c2 = c + kTileRows * stride;
@@ -33,22 +35,27 @@ inline void pairTile(const float* a, const float* a2, const float* b, int steps,
     _tile_zero(2);
     _tile_zero(3);
   }
-  auto load = [&] {
-    _tile_loadd(4, a, kTileWords * 4);
+  for (int i = 0; i < 2 * steps / kTileWords; i += 2) {
+    if constexpr (kind == Left::kept) {
+      _tile_loadd(4, a, kTileWords * 4);
+      _tile_loadd(5, a2, kTileWords * 4);
+    } else {
+      _tile_stream_loadd(4, a, kTileWords * 4);
+      _tile_stream_loadd(5, a2, kTileWords * 4);
+    }
     _tile_stream_loadd(6, b, kTileColumns * 4);
     _tile_stream_loadd(7, b + 16, kTileColumns * 4);
-    _tile_loadd(5, a2, kTileWords * 4);
-  };
-  for (int i = 0; i < steps / kTileWords; i++) {
-    load();
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-    a += kTileRows * kTileWords, a2 += kTileRows * kTileWords, b += kTileWords * kTileColumns;
     touch();
     meanwhile(i);
     touch();
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+    touch();
+    meanwhile(i + 1);
+    touch();
+    a += kTileRows * kTileWords, a2 += kTileRows * kTileWords, b += kTileWords * kTileColumns;
   }
   _tile_stored(0, c, line);
   _tile_stored(1, c + 16, line);

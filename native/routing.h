@@ -8,20 +8,24 @@
 namespace {
 
 // The topK largest logits, the lower expert first where they tie; softmax over them, or over all.
-inline void chooseExperts(float* logits, int experts, int topK, bool normalise, float* out) {
+inline void chooseExperts(const float* logits, int experts, int topK, bool normalise, float* out) {
   int32_t* chosen = reinterpret_cast<int32_t*>(out);
   float* weights = out + topK;
-  const float largest = *std::max_element(logits, logits + experts);
+  for (int i = 0; i < experts; i++) {
+    int at = std::min(i, topK);
+    if (at == topK && !(logits[i] > logits[chosen[topK - 1]])) continue;
+    if (at == topK) at--;
+    for (; at > 0 && logits[i] > logits[chosen[at - 1]]; at--) chosen[at] = chosen[at - 1];
+    chosen[at] = i;
+  }
+  const float largest = logits[chosen[0]];
   double total = 0;
   if (!normalise)
     for (int i = 0; i < experts; i++) total += std::exp(static_cast<double>(logits[i]) - largest);
   for (int j = 0; j < topK; j++) {
-    const int best = static_cast<int>(std::max_element(logits, logits + experts) - logits);
-    chosen[j] = best;
-    const double p = std::exp(static_cast<double>(logits[best]) - largest);
+    const double p = std::exp(static_cast<double>(logits[chosen[j]]) - largest);
     if (normalise) total += p;
     weights[j] = static_cast<float>(p);
-    logits[best] = -INFINITY;
   }
   for (int j = 0; j < topK; j++) weights[j] = static_cast<float>(weights[j] / total);
 }
