@@ -21,11 +21,11 @@ inline VF exponential(VF x) {
   return mul(p, pow2(n));
 }
 
-// 2^x of x <= 0 to 4e-5, for products of factors that are rounded more than that (Taylor to the 4th order).
-inline VF nearlyPower2(VF x) {
-  x = maxOf(x, set1(-125.0f));
-  const VI n = toInt(x);
-  const VF r = mul(sub(x, toFloat(n)), set1(0.693147180559945f));
+// e^x of x <= 0 to 4e-5, for products of factors that are rounded more than that (Taylor to the 4th order).
+inline VF roughExponential(VF x) {
+  x = maxOf(x, set1(-87.0f));
+  const VI n = toInt(mul(x, set1(1.44269504088896341f)));
+  const VF r = fnma(toFloat(n), set1(0.693147180559945f), x);
   VF p = fma(set1(1.0f / 24.0f), r, set1(1.0f / 6.0f));
   p = fma(p, r, set1(0.5f));
   p = fma(p, r, set1(1.0f));

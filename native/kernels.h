@@ -78,9 +78,7 @@ struct Gathered {
 };
 
 // Query rows of many tokens, [token][head], and what they have gathered: queries as left factors, and sums [row][headDim], each
-// of plain pages and of codes; the largest score; sixteen parts of the total of weights, [row][16]. Scores are counted in so many
-// parts of a power of two.
-constexpr float kScoreUnit = 128;
+// of plain pages and of codes; the largest score; sixteen parts of the total of weights, [row][16].
 struct PackedRows {
   float *q[2], *sums[2];
   float *largest, *totals;

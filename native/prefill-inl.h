@@ -252,13 +252,10 @@ inline LeftPanels leftPanels(const GemmKernels& products, const float* packed, i
 
 constexpr int kPackedRows = 32;  // whose scores and weights share the first cache
 
-// What a score so much below the largest weighs.
-inline VF weightOf(VF below) { return nearlyPower2(mul(below, set1(1 / kScoreUnit))); }
-
 // A score is larger than all before: by how much what the row has gathered shrinks, which its total has done.
 inline float growLargest(const PackedRows& rows, int row, float next) {
   alignas(64) float shrink[16];
-  store(shrink, weightOf(set1(rows.largest[row] - next)));
+  store(shrink, roughExponential(set1(rows.largest[row] - next)));
   store(rows.totals + row * 16, mul(load(rows.totals + row * 16), load(shrink)));
   rows.largest[row] = next;
   return shrink[0];
@@ -279,7 +276,7 @@ inline float weighScoresOf(float* s, int count, const PackedRows& rows, int row)
   const float here = maxLanes(m), shrink = here > rows.largest[row] ? growLargest(rows, row, here) : 1.0f;
   const VF largest = set1(rows.largest[row]);
 #pragma GCC unroll 8
-  for (int t = 0; t < kPageTokens; t += 16) store(s + t, weightOf(sub(load(s + t), largest)));
+  for (int t = 0; t < kPageTokens; t += 16) store(s + t, roughExponential(sub(load(s + t), largest)));
   if (count < kPageTokens)
     for (int t = count > 0 ? count : 0; t < kPageTokens; t++) s[t] = 0;
   VF total = load(rows.totals + row * 16);

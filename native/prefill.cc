@@ -120,7 +120,7 @@ struct Walk {
       for (int r = 0; r < count; r++) memcpy(&q[static_cast<size_t>(r * width)], tensorRow(a[1], first + r), static_cast<size_t>(width) * 4);
       for (int part = 0; part < parts; part++) {
         for (int i = 0; part > 0 && i < count * width; i += headDim) k.rotate(&q[static_cast<size_t>(i)], headDim);
-        e.products->packLeft({q.data(), headDim, 1}, count * group, headDim, packedScale(headDim), rows.q[part] + first * group * words);
+        e.products->packLeft({q.data(), headDim, 1}, count * group, headDim, queryScale(headDim), rows.q[part] + first * group * words);
       }
     }
   }

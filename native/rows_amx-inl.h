@@ -109,8 +109,8 @@ class RowTiles {
 
   static __mmask16 firstLanes(int n) { return n >= 16 ? 0xffff : n > 0 ? static_cast<__mmask16>((1 << n) - 1) : 0; }
 
-  // Added to a score, what `powersOf2` takes.
-  static float baseOf(float largest) { return 127 * kScoreUnit - largest; }
+  // With 128 log2(e) scores, what `powersOf2` takes.
+  static float baseOf(float largest) { return 128 * (127 - largest * kLog2e); }
 
   // Scores of a row become weights, as words of its tile; of what it does not see, zeros.
   template <bool whole> [[gnu::always_inline]] void weigh(unsigned side, unsigned r, int first, int seen) {
@@ -118,10 +118,10 @@ class RowTiles {
     float* to = weights_[side] + r / kTileRows * kTileRows * kWords + r % kTileRows * kTileWords;
     VI x[kParts];  // as packing leaves them
     auto powers = [&]() __attribute__((always_inline)) {
-      const VF base = set1(bases_[r]);
+      const VF base = set1(bases_[r]), unit = set1(128 * kLog2e);
 #pragma GCC unroll 4
       for (int i = 0; i < kParts; i++) {
-        VI low = toInt(add(base, load(s + i * 32))), high = toInt(add(base, load(s + i * 32 + 16)));
+        VI low = toInt(fma(load(s + i * 32), unit, base)), high = toInt(fma(load(s + i * 32 + 16), unit, base));
         if constexpr (!whole) low = _mm512_maskz_mov_epi32(firstLanes(seen - i * 32), low), high = _mm512_maskz_mov_epi32(firstLanes(seen - i * 32 - 16), high);
         x[i] = _mm512_packus_epi32(low, high);
       }

@@ -24,8 +24,6 @@ inline Gathered* placed(uint8_t* memory) {
 }
 
 inline float queryScale(int headDim) { return 1.0f / std::sqrt(static_cast<float>(headDim)); }
-// Of packed ones, whose scores are kScoreUnit-ths of powers of two.
-inline float packedScale(int headDim) { return queryScale(headDim) * (kScoreUnit * 1.44269504088896341f); }
 
 // A row's queries [group][headDim], scaled; where it reads codes, rotated ones behind them.
 inline void scaleQueries(const Kernels& k, const float* from, int group, int headDim, bool coded, float* q) {

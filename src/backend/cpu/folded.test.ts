@@ -103,8 +103,8 @@ describe.skipIf(!instructionSets().includes("amx"))("products with folded scales
         name,
         isNear: true,
       })
-      // A distance of nothing would mean that they did not run.
-      expect({ name, differ: distance > 0 }).toEqual({ name, differ: isFolded(name, rows) })
+      // Folded products that did not run would leave nothing, or what routers' products differ by: 2^-16.
+      expect({ name, differ: distance > 1e-4 }).toEqual({ name, differ: isFolded(name, rows) })
     }
   })
 
