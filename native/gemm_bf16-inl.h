@@ -13,20 +13,23 @@ inline VF multiplyAdd(VF left, VF right, VF sum) {
   return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, left), __builtin_bit_cast(__m512bh, right));
 }
 
+// Word i takes the halves i and i + 16.
+inline __m512i zipOrder() {
+  return _mm512_add_epi32(_mm512_set1_epi32(16 << 16), _mm512_mullo_epi32(_mm512_set1_epi32(0x10001),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+}
+inline VF zipped(VF low, VF high) {
+  return __builtin_bit_cast(VF, _mm512_permutexvar_epi16(zipOrder(), __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low))));
+}
+
 // Two rows of the same columns become one of words.
 template <int width> inline void zipRows(const float* low, const float* high, float scale, float* out) {
-  // Word i takes the halves i and i + 16, or i + 8.
-  const __m512i order = _mm512_add_epi32(_mm512_set1_epi32(16 << 16), _mm512_mullo_epi32(_mm512_set1_epi32(0x10001),
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
   if constexpr (width % 16 == 0) {
     const VF s = set1(scale);
-    for (int i = 0; i < width; i += 16) {
-      const __m512bh both = _mm512_cvtne2ps_pbh(mul(load(high + i), s), mul(load(low + i), s));
-      _mm512_storeu_si512(out + i, _mm512_permutexvar_epi16(order, __builtin_bit_cast(__m512i, both)));
-    }
+    for (int i = 0; i < width; i += 16) store(out + i, zipped(mul(load(low + i), s), mul(load(high + i), s)));
   } else {
     const __m256 s = _mm256_set1_ps(scale);
-    const __m256i half = _mm256_sub_epi32(_mm512_castsi512_si256(order), _mm256_set1_epi32(8 << 16));
+    const __m256i half = _mm256_sub_epi32(_mm512_castsi512_si256(zipOrder()), _mm256_set1_epi32(8 << 16));  // i + 8
     for (int i = 0; i < width; i += 8) {
       const __m256bh both = _mm256_cvtne2ps_pbh(_mm256_mul_ps(_mm256_loadu_ps(high + i), s), _mm256_mul_ps(_mm256_loadu_ps(low + i), s));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_permutexvar_epi16(half, __builtin_bit_cast(__m256i, both)));

@@ -163,6 +163,7 @@ Kernels amxKernels() {
   all.attend = attend;
   all.attendBlocks = attendBlocks;
   all.scan = scan;
+  all.packPage = packHalves;
   all.pagesAtOnce = kPagesAtOnce;
   all.attendPacked = attendPacked;
   all.quantiseRow = quantiseRow;

@@ -3,7 +3,7 @@
 // the page before, rows are weighed, one at a time; then there is room for the next page's scores.
 #pragma once
 #include <algorithm>
-#include "gemm_x86.h"
+#include "gemm_bf16-inl.h"
 #include "pairs_amx-inl.h"
 #include "prefill-inl.h"
 
@@ -173,9 +173,35 @@ class RowTiles {
   bool grew_[2] = {};
 };
 
+inline bool fitsRows(const GemmKernels& products, int headDim) {
+  return headDim == kPageTokens && products.rows == kTileRows && products.columns == kTileColumns && products.perWord == 2;
+}
+
+// What `packPage` does, of 16 bits straight from them, without floats in memory between.
+void packHalves(const GemmKernels& products, const KvPage& page, int headDim, int count, float* out) {
+  static_assert(kKeyPanel == kTileColumns);
+  if (page.tier != 0 || !fitsRows(products, headDim)) return packPage(products, page, headDim, count, out);
+  constexpr int panel = kPageTokens / 2 * kTileColumns;  // of 32 keys, or of 32 channels of values
+  auto zip = [](const uint16_t* low, const uint16_t* high, float* to) {
+    for (int i = 0; i < kTileColumns; i += 16) store(to + i, zipped(loadHalf(low + i), high ? loadHalf(high + i) : zero()));
+  };
+  for (int t = 0; t < kPageTokens; t += kKeyPanel, out += panel)
+    for (int i = 0; i < headDim; i += 2) {
+      const uint16_t* key = page.keys + keyStart(t, headDim) + i * kKeyPanel;
+      zip(key, key + kKeyPanel, out + i / 2 * kTileColumns);
+    }
+  for (int t = 0; t < kPageTokens; t += 2)
+    for (int i = 0; i < headDim; i += kTileColumns) {
+      const uint16_t* value = page.values + t * headDim + i;
+      float* to = out + i / kTileColumns * panel + t / 2 * kTileColumns;
+      // Nothing that a former sequence left there may be multiplied, even by zero.
+      if (t < count) zip(value, t + 1 < count ? value + headDim : nullptr, to);
+      else memset(to, 0, kTileColumns * 4);
+    }
+}
+
 void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim, bool coded, const float* packed, int pages) {
-  const bool fits = headDim == kPageTokens && products.rows == kTileRows && products.columns == kTileColumns && products.perWord == 2;
-  if (!fits) return attendPages(products, rows, first, last, count, group, headDim, coded, packed, pages);
+  if (!fitsRows(products, headDim)) return attendPages(products, rows, first, last, count, group, headDim, coded, packed, pages);
   // Whole pairs of tiles, for a row's bits must not tell whether it is in one; rows that are not meant see nothing.
   const int begin = first * group / RowTiles::kRows * RowTiles::kRows, end = roundUp(last * group - begin, RowTiles::kRows);
   RowTiles tiles(rows, rows.q[coded], rows.sums[coded], packed, pages);
