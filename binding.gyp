@@ -15,7 +15,7 @@
     {"target_name": "isa_scalar", "type": "static_library", "sources": ["native/isa_scalar.cc", "native/train_scalar.cc"]},
     {
       "target_name": "a3b",
-      "sources": ["native/addon.cc", "native/engine.cc", "native/roofs.cc", "native/prefill.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
+      "sources": ["native/addon.cc", "native/engine.cc", "native/reserve.cc", "native/roofs.cc", "native/prefill.cc", "native/dispatch.cc", "native/train_addon.cc", "native/train.cc"],
       "dependencies": ["isa_scalar"],
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["isa_avx2", "isa_avx512", "isa_avx512bf16", "isa_amx"]}],

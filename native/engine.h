@@ -124,6 +124,11 @@ struct Step {
   }
 };
 
+// From this many rows on, one call of a product takes few panels, so that its results stay in the cache.
+constexpr int kManyRows = 3, kMaxPanels = 4;
+// Parts of a row in which its largest values are looked for.
+constexpr int kRowParts = 4;
+
 class Engine {
  public:
   Engine(int threads, const Kernels* k, const GemmKernels* fastPrefill) : kernels(k), products(fastPrefill), pool(threads) {}
