@@ -413,12 +413,11 @@ struct Run {
     const SplitProducts split{*e.products, w.columns};
     const SplitFactor weights = split.factorAt(memory, w.rows);
     pool.run(ceilDiv(w.rows, kSplitRows), 1, [&](int first, int last, int thread) {
-      std::vector<float> decoded(static_cast<size_t>(kSplitRows) * w.columns);
-      auto weightRow = [&](int r) { return &decoded[static_cast<size_t>(r) * w.columns]; };
+      auto decoded = [&](int r) { return results(thread) + static_cast<int64_t>(r) * w.columns; };
       for (int i = first * kSplitRows; i < std::min(last * kSplitRows, w.rows); i += kSplitRows) {
         const int count = std::min(kSplitRows, w.rows - i);
-        for (int r = 0; r < count; r++) decodeRow(w.format, w.data, w.columns, i + r, weightRow(r));
-        split.packRight(weightRow, i, count, weights);
+        for (int r = 0; r < count; r++) decodeRow(w.format, w.data, w.columns, i + r, decoded(r));
+        split.packRight(decoded, i, count, weights);
       }
     });
     pool.run(ceilDiv(in.count, kSplitRows), 1, [&](int first, int last, int thread) {

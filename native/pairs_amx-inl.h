@@ -16,7 +16,7 @@ struct PairTiles : TileShapes {
 };
 
 // c [2 * kTileRows][stride], or its sums in place of zeros, += left * right, the left factor being two panels; both of whole tiles.
-// meanwhile(0 or 1 of a step) is what is done between products: two small bites delay the next tiles less than a large one. The
+// meanwhile() is what is done between products, twice a step: two small bites delay the next tiles less than a large one. The
 // right factor is read past the first cache, which holds sums and what is done meanwhile; the left one too where it is said so.
 enum class Left { kept, passing };
 template <Left kind, class Meanwhile>
@@ -35,7 +35,7 @@ inline void pairTile(const float* a, const float* a2, const float* b, int steps,
     _tile_zero(2);
     _tile_zero(3);
   }
-  for (int i = 0; i < 2 * steps / kTileWords; i += 2) {
+  for (; steps > 0; steps -= kTileWords) {
     if constexpr (kind == Left::kept) {
       _tile_loadd(4, a, kTileWords * 4);
       _tile_loadd(5, a2, kTileWords * 4);
@@ -48,12 +48,12 @@ inline void pairTile(const float* a, const float* a2, const float* b, int steps,
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     touch();
-    meanwhile(i);
+    meanwhile();
     touch();
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
     touch();
-    meanwhile(i + 1);
+    meanwhile();
     touch();
     a += kTileRows * kTileWords, a2 += kTileRows * kTileWords, b += kTileWords * kTileColumns;
   }

@@ -57,7 +57,7 @@ bool Engine::reserve(const Step& step) {
       reads(a[1]);
       if (products && kernels->matmulFolded) {
         const SplitProducts split{*products, w.columns};
-        bytes += split.bytes(w.rows), folded = std::max(folded, split.bytes(kSplitRows));
+        bytes += split.bytes(w.rows), folded = std::max(folded, split.memoryBytes());
       }
       between = std::max(between, bytes);
     }
@@ -67,7 +67,7 @@ bool Engine::reserve(const Step& step) {
       if (step.rows[a[1]] < kManyRows) panels = std::max<int64_t>(panels, ceilDiv(std::max(weights[a[4]].rows, weights[a[6]].rows), kPanelRows));
       const int64_t pairs = static_cast<int64_t>(step.rows[a[1]]) * a[3];
       const Weight &gate = weights[a[4]], &down = weights[a[6]];
-      if (products && kernels->matmulFolded) folded = FoldedMemory(gate.columns).bytes;
+      if (products && kernels->matmulFolded) folded = std::max(folded, FoldedMemory(gate.columns).bytes);
       between = std::max({between, ExpertMemory(pairs, gate.rows, down.rows).bytes, hiddenBytes(pairs, gate.experts, gate.rows)});
     }
   }

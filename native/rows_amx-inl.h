@@ -63,12 +63,11 @@ class RowTiles {
       if constexpr (Seen::kAll) return kParts;
       int most = 0;
       for (int r = 0; r < kRows && most < kPageTokens; r++) most = std::max(most, seen(rowOf(unit) + r));
-      return most < kPageTokens ? (most + kTileColumns - 1) / kTileColumns : kParts;
+      return (most + kTileColumns - 1) / kTileColumns;
     };
     score(rowOf(0), 0, partsOf(0));
     for (int i = 0; i < units; i++) {
       const int row = rowOf(i);
-      grew_[i % 2] = false;
       if (i % pages_ == 0) begin(i % 2, row, seen);
       auto weighRow = [&](unsigned r) __attribute__((always_inline)) {
         weigh<Seen::kAll>(i & 1, r, row, Seen::kAll ? kPageTokens : seen(row + static_cast<int>(r)));
@@ -91,19 +90,19 @@ class RowTiles {
   void score(int row, int unit, int parts) {
     const float *left = q_ + row * kWords, *keys = packed_ + unit % pages_ * kPage;
     for (int column = 0; column < parts * kTileColumns; column += kTileColumns)
-      pairTile<Left::passing>(left, left + kTileRows * kWords, keys + column * kWords, kWords, Write::set, scores_[0] + column, kWidth, [](int) {});
+      pairTile<Left::passing>(left, left + kTileRows * kWords, keys + column * kWords, kWords, Write::set, scores_[0] + column, kWidth, [] {});
   }
 
   // What was gathered before shrinks first: the page before is added by now. meanwhile(0 to 31).
   template <class Meanwhile> void sum(int row, int unit, int parts, Meanwhile meanwhile) {
-    if (grew_[unit % 2])
-      for (int r = 0; r < kRows; r++)
-        if (float& by = shrink_[unit % 2][r]; by != 1) shrinkSums(rows_, row + r, kWidth, by), by = 1;
+    for (int r = 0; grew_[unit % 2] && r < kRows; r++)
+      if (float& by = shrink_[unit % 2][r]; by != 1) shrinkSums(rows_, row + r, kWidth, by), by = 1;
+    grew_[unit % 2] = false;
     const float *left = weights_[unit % 2], *values = packed_ + unit % pages_ * kPage + kFactor;
     unsigned done = 0;
     for (int column = 0; column < kWidth; column += kTileColumns)
       pairTile<Left::kept>(left, left + kTileRows * kWords, values + column * kWords, parts * kTileWords, Write::add, sums_ + row * kWidth + column, kWidth,
-                           [&](int) __attribute__((always_inline)) { meanwhile(done++); });
+                           [&]() __attribute__((always_inline)) { meanwhile(done++); });
     while (done < kRows) meanwhile(done++);
   }
 
@@ -202,11 +201,12 @@ void packHalves(const GemmKernels& products, const KvPage& page, int headDim, in
 
 void attendPacked(const GemmKernels& products, const PackedRows& rows, int first, int last, int count, int group, int headDim, bool coded, const float* packed, int pages) {
   if (!fitsRows(products, headDim)) return attendPages(products, rows, first, last, count, group, headDim, coded, packed, pages);
-  // Whole pairs of tiles, for a row's bits must not tell whether it is in one; rows that are not meant see nothing.
-  const int begin = first * group / RowTiles::kRows * RowTiles::kRows, end = roundUp(last * group - begin, RowTiles::kRows);
+  // Whole pairs of tiles, for a row's bits must not tell whether it is in one. Of a page rows that are not meant see nothing; of
+  // several there are none but those that fill the last pair, of whose sums nothing is read.
+  const int begin = first * group / RowTiles::kRows * RowTiles::kRows, numRows = roundUp(last * group - begin, RowTiles::kRows);
   RowTiles tiles(rows, rows.q[coded], rows.sums[coded], packed, pages);
-  if (pages > 1) tiles.attend(begin, end, SeesAll{});
-  else tiles.attend(begin, end, SeesSome{first, last, count, group});
+  if (pages > 1) tiles.attend(begin, numRows, SeesAll{});
+  else tiles.attend(begin, numRows, SeesSome{first, last, count, group});
 }
 
 }  // namespace

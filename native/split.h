@@ -19,8 +19,9 @@ struct SplitProducts {
   const GemmKernels& products;
   const int depth;
 
-  int64_t words(int rows) const { return static_cast<int64_t>(roundUp(rows, kSplitRows)) * wordsOf(depth, products.perWord); }
+  // Of a factor; and of what a thread needs: rows of the left one, or as many columns as floats.
   int64_t bytes(int rows) const { return 2 * words(rows) * 4; }
+  int64_t memoryBytes() const { return std::max<int64_t>(bytes(kSplitRows), 4LL * kSplitRows * depth); }
   SplitFactor factorAt(float* at, int rows) const { return {at, at + words(rows)}; }
 
   // Columns [first, first + count) of the right factor, a panel of it.
@@ -31,7 +32,7 @@ struct SplitProducts {
     });
   }
 
-  // c [rows][columns], at most kSplitRows of them; `memory` has room for so many.
+  // c [rows][columns], at most kSplitRows of them; `memory` has room for so many, packed.
   void multiply(const float* const* x, int rows, float* memory, SplitFactor right, int columns, float* c) const {
     const int64_t panel = static_cast<int64_t>(products.rows) * wordsOf(depth, products.perWord);
     const SplitFactor left = factorAt(memory, kSplitRows);
@@ -49,6 +50,8 @@ struct SplitProducts {
   }
 
  private:
+  int64_t words(int rows) const { return static_cast<int64_t>(roundUp(rows, kSplitRows)) * wordsOf(depth, products.perWord); }
+
   static constexpr int kCut = 128;  // values of a row at once, which stay in the first cache
 
   // pack(part [rows][kCut], from where in a row, how many, whether the upper one)
