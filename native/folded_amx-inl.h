@@ -6,6 +6,7 @@
 // scale of their group at once. Step s of a block takes words 16 (s / 2) to 16 (s / 2) + 15 of nibbles, low ones where s is
 // even: the columns 128 (s / 2) + 8 i + 4 (s % 2) + (0 to 3).
 #pragma once
+#include <algorithm>
 #include "blocks-inl.h"
 #include "tiles_amx.h"
 
@@ -89,6 +90,14 @@ void tileRows(const uint8_t* const* x, int count, int columns, uint8_t* out) {
 
 // ---- weights
 
+// What is fetched into the second cache beside other work: line by line, for where many are asked for at once all loads wait.
+struct Lines {
+  const uint8_t* at;
+  int64_t step;  // bytes; where it is less than a line some are asked for twice, which costs little
+
+  void next() { prefetchFar(at), at += step; }
+};
+
 // Of one panel: [step][row][64].
 struct alignas(64) Folded {
   int8_t codes[kSteps][kPanelRows][kVector];
@@ -148,16 +157,18 @@ template <int format> struct Folding {
     asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
   }
 
-  // Steps 2 h and 2 h + 1.
-  void half(int h) const {
+  // Steps 2 h and 2 h + 1; a line of `lines` with each row.
+  void half(int h, Lines& lines) const {
     if (h == 0) store(out->scale, scale);
-    if constexpr (kLooksUp) lookUp(h);
-    else multiply(h);
+    Lines here = lines;  // in registers
+    if constexpr (kLooksUp) lookUp(h, here);
+    else multiply(h, here);
+    lines = here;
   }
 
   // Tables of a half's four groups lie side by side, as their codes do, and are put together by sixteens of bytes: loads of whole
   // vectors go at half the rate beside those of tiles.
-  void lookUp(int h) const {
+  [[gnu::always_inline]] void lookUp(int h, Lines& lines) const {
     const uint8_t* const from = block + h * 16 * kVector;
     int8_t(*const low)[kVector] = out->codes[2 * h], (*const high)[kVector] = out->codes[2 * h + 1];
     const auto* const place = &places[h * 4];
@@ -168,12 +179,13 @@ template <int format> struct Folding {
                 const __m256i left = _mm256_inserti128_si256(_mm256_castsi128_si256(table(0)), table(1), 1);
                 const __m256i right = _mm256_inserti128_si256(_mm256_castsi128_si256(table(2)), table(3), 1);
                 const __m512i tables = _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+                lines.next();
                 _mm512_store_si512(low[r], _mm512_shuffle_epi8(tables, _mm512_and_si512(codes, nibble)));
                 _mm512_store_si512(high[r], _mm512_shuffle_epi8(tables, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble)));
               });
   }
 
-  void multiply(int h) const {
+  [[gnu::always_inline]] void multiply(int h, Lines& lines) const {
     constexpr int planes = kGroup<format> / 8;  // of two words
     __m512i even[16], odd[16];
     for (int i = 0; i < 16; i += planes) {
@@ -188,7 +200,7 @@ template <int format> struct Folding {
         odd[j] = foldedCodes(codes.odd, factors, offset);
       }
     }
-    transpose([&](int i) { return even[i]; }, [&](int r, __m512i row) { _mm512_store_si512(out->codes[2 * h][r], row); });
+    transpose([&](int i) { return even[i]; }, [&](int r, __m512i row) { lines.next(), _mm512_store_si512(out->codes[2 * h][r], row); });
     transpose([&](int i) { return odd[i]; }, [&](int r, __m512i row) { _mm512_store_si512(out->codes[2 * h + 1][r], row); });
   }
 };
@@ -238,23 +250,8 @@ inline void blockSums(const Folded* weights, const uint8_t* x, const uint8_t* x2
 // Of rows that a block is folded for at once.
 constexpr int kMostTiles = 16;
 
-// Weights are fetched so many bytes before they are folded, into the second cache: what is fetched much earlier has left it.
+// Weights are fetched so many bytes before they are folded: what is fetched much earlier has left the second cache.
 constexpr int64_t kFetchLead = 60 << 10;
-
-// The rest of the matrix, then as much of what is read next.
-struct FetchedAhead {
-  Ahead own, next;
-
-  FetchedAhead(const uint8_t* matrix, int64_t bytes, const uint8_t* after) {
-    const int64_t lead = bytes < kFetchLead ? bytes : kFetchLead;
-    own = {matrix + lead, matrix + bytes};
-    next = {after, after + lead};
-  }
-  void fetch(int lines) {
-    if (own.at >= own.end) own = next, next = {};
-    own.fetchFar(lines);
-  }
-};
 
 // At most kMostTiles tiles of rows over all panels, which go in pairs. While tiles sum up a block of two panels over two tiles of
 // rows, the sums before them are scaled and the next block is folded.
@@ -265,18 +262,20 @@ template <int format> struct FoldedProduct {
   const uint8_t* const x;  // [tile][block]
   const int tokens;
   const Results out;
-  FetchedAhead* const ahead;  // nullptr where all was fetched before
+  const uint8_t* const after;  // what is read next; nullptr where all was fetched before
+  const int64_t bytes = int64_t{panels} * blocks * kBytes, lead = std::min(bytes, kFetchLead);
   const int tiles, fetched = out.far && blocks > 1 ? (16 + blocks - 2) / (blocks - 1) : 0;  // lines of results with each block
   alignas(64) Sums sums[2][4];
   alignas(64) float results[2][kMostTiles][kPanelRows][16];
   Folded weights[2][2];
   Folding<format> foldings[2];
   alignas(64) float waitingScales[2][kPanelRows];
+  Lines lines{first, 0};
   // Sums that wait to be scaled.
   int waitingBlock = -1, waitingPanel = 0, waitingTile = 0;
 
-  FoldedProduct(const uint8_t* matrix, int numPanels, int numBlocks, const uint8_t* tiledRows, int numTokens, Results to, FetchedAhead* fetched)
-      : first(matrix), panels(numPanels), blocks(numBlocks), x(tiledRows), tokens(numTokens), out(to), ahead(fetched), tiles((numTokens + 15) / 16) {}
+  FoldedProduct(const uint8_t* matrix, int numPanels, int numBlocks, const uint8_t* tiledRows, int numTokens, Results to, const uint8_t* next)
+      : first(matrix), panels(numPanels), blocks(numBlocks), x(tiledRows), tokens(numTokens), out(to), after(next), tiles((numTokens + 15) / 16) {}
 
   const uint8_t* tiled(int tile, int b) const { return x + (static_cast<int64_t>(tile) * blocks + b) * kTiledBlock; }
 
@@ -285,6 +284,13 @@ template <int format> struct FoldedProduct {
     int panel, block;
   };
   Place placeOf(int n) const { return {n / blocks * 2, n % blocks}; }
+
+  // While block n is multiplied, as many bytes are fetched: the rest of the matrix, then the beginning of what is read next.
+  void fetchBeside(int n) {
+    if (!after) return;
+    const int64_t from = lead + int64_t{2} * n * kBytes;
+    lines = {from < bytes ? first + from : after + (from - bytes), (2 * kBytes + 32 * tiles + 63) / (32 * tiles + 64)};
+  }
 
   void prepare(int n, int p) {
     const auto [panel, b] = placeOf(n);
@@ -295,7 +301,7 @@ template <int format> struct FoldedProduct {
   void fold(int n, int i) {
     if (i == 1) prepare(n, 1);
     if (i == 3) prepare(n + 1, 0);
-    if (placeOf(n).panel + i / 2 < panels) foldings[i / 2].half(i % 2);
+    if (placeOf(n).panel + i / 2 < panels) foldings[i / 2].half(i % 2, lines);
   }
 
   // Scales the sums that wait: tile i / 2 of rows, panel i % 2.
@@ -308,12 +314,14 @@ template <int format> struct FoldedProduct {
     float* to = result[0];
     const int32_t* sums = from[i][0];
     asm("" : "+r"(scales), "+r"(sums), "+r"(to));  // or GCC keeps each row's address
+    Lines here = lines;
     if (b == 0)
 #pragma GCC unroll 16
-      for (int r = 0; r < kPanelRows; r++) store(to + r * 16, mul(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r])));
+      for (int r = 0; r < kPanelRows; r++) here.next(), store(to + r * 16, mul(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r])));
     else
 #pragma GCC unroll 16
-      for (int r = 0; r < kPanelRows; r++) store(to + r * 16, fma(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r]), load(to + r * 16)));
+      for (int r = 0; r < kPanelRows; r++) here.next(), store(to + r * 16, fma(mul(toFloat(loadInt(sums + r * 16)), acts), set1(scales[r]), load(to + r * 16)));
+    lines = here;
     fetchResults(b, panel, tile);
     if (b == blocks - 1) finish(result, panel, tile);
   }
@@ -351,17 +359,17 @@ template <int format> struct FoldedProduct {
   }
 
   void run() {
-    const int bites = (tiles + 1) / 2 * kSteps, lines = 2 * kBytes / 64 / bites + 1;
+    const int bites = (tiles + 1) / 2 * kSteps;
     prepare(0, 0);
     for (int i = 0; i < 4; i++) fold(0, i);
     int turn = 0, n = 0;
     for (int panel = 0; panel < panels; panel += 2)
       for (int b = 0; b < blocks; b++, n++) {
         const Folded* own = weights[n % 2];
+        fetchBeside(n);
         int bite = 0, folded = 0;
         for (int tile = 0; tile < tiles; tile += 2, turn ^= 1) {
           auto meanwhile = [&](int step) {
-            if (ahead) ahead->fetch(lines);
             // The first step still waits for these sums.
             if (step > 0) scale(sums[turn ^ 1], step - 1);
             if (step == kSteps - 1) scale(sums[turn ^ 1], step);
@@ -388,14 +396,13 @@ template <int format> struct FoldedProduct {
 template <int format>
 void multiplyFolded(const uint8_t* first, int panels, int columns, const uint8_t* x, int tokens, const uint8_t* next, Results out) {
   const int blocks = (columns + kBlock - 1) / kBlock, tiles = (tokens + 15) / 16, chunks = (tiles + kMostTiles - 1) / kMostTiles;
-  FetchedAhead ahead(first, static_cast<int64_t>(panels) * blocks * kGeometry[format].bytes, next);
   configure(SquareTiles());
   for (int i = 0; i < chunks; i++) {
     const int from = tiles * i / chunks, to = tiles * (i + 1) / chunks, rows = (to == tiles ? tokens : to * 16) - from * 16;
     Results part = out;
     if (out.rows) part.rows += from * 16, part.weights += from * 16;
     else part.data += from * 16 * out.stride;
-    FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, part, i == 0 ? &ahead : nullptr).run();
+    FoldedProduct<format>(first, panels, blocks, x + static_cast<int64_t>(from) * blocks * kTiledBlock, rows, part, i == 0 ? next : nullptr).run();
   }
   release();
 }
