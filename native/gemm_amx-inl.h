@@ -93,7 +93,7 @@ int multiplyPairs(LeftPanels left, const float* right, int rows, int columns, in
   int i = 0;
   for (; i + 2 * kTileRows <= rows; i += 2 * kTileRows, left.data += 2 * left.panel)
     for (int j = 0; j < columns; j += kTileColumns)
-      pairTile<Left::kept>(left.data, left.data + left.panel, right + static_cast<int64_t>(j) * steps, steps, write, c + i * stride + j, stride, [] {});
+      pairTile(left.data, left.data + left.panel, right + static_cast<int64_t>(j) * steps, steps, write, c + i * stride + j, stride, [] {});
   release();
   return i;
 }

@@ -17,9 +17,8 @@ struct PairTiles : TileShapes {
 
 // c [2 * kTileRows][stride], or its sums in place of zeros, += left * right, the left factor being two panels; both of whole tiles.
 // meanwhile() is what is done between products, twice a step: two small bites delay the next tiles less than a large one. The
-// right factor is read past the first cache, which holds sums and what is done meanwhile; the left one too where it is said so.
-enum class Left { kept, passing };
-template <Left kind, class Meanwhile>
+// right factor is read past the first cache, which holds the left one, sums and what is done meanwhile.
+template <class Meanwhile>
 inline void pairTile(const float* a, const float* a2, const float* b, int steps, Write write, float* c, int64_t stride, Meanwhile meanwhile) {
   const int64_t line = stride * 4;
   float* c2 = c + kTileRows * stride;
@@ -36,13 +35,8 @@ inline void pairTile(const float* a, const float* a2, const float* b, int steps,
     _tile_zero(3);
   }
   for (; steps > 0; steps -= kTileWords) {
-    if constexpr (kind == Left::kept) {
-      _tile_loadd(4, a, kTileWords * 4);
-      _tile_loadd(5, a2, kTileWords * 4);
-    } else {
-      _tile_stream_loadd(4, a, kTileWords * 4);
-      _tile_stream_loadd(5, a2, kTileWords * 4);
-    }
+    _tile_loadd(4, a, kTileWords * 4);
+    _tile_loadd(5, a2, kTileWords * 4);
     _tile_stream_loadd(6, b, kTileColumns * 4);
     _tile_stream_loadd(7, b + 16, kTileColumns * 4);
     _tile_dpbf16ps(0, 4, 6);

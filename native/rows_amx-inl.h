@@ -1,6 +1,6 @@
 // Attention of many rows over packed pages (fast prefill) in the tiles of AMX. 32 rows read one page after another, so that their
-// sums stay in the first cache: to store a tile into the second takes as long as five products. While tiles sum up the values of
-// the page before, rows are weighed, one at a time; then there is room for the next page's scores.
+// sums stay in the first cache: to store a tile into the second takes as long as five products. Half a page's tokens are scored, and
+// weighed while tiles sum up half the channels of the page before; then there is room for the other half's scores.
 #pragma once
 #include <algorithm>
 #include "gemm_bf16-inl.h"
@@ -65,44 +65,48 @@ class RowTiles {
       for (int r = 0; r < kRows && most < kPageTokens; r++) most = std::max(most, seen(rowOf(unit) + r));
       return (most + kTileColumns - 1) / kTileColumns;
     };
-    score(rowOf(0), 0, partsOf(0));
-    for (int i = 0; i < units; i++) {
-      const int row = rowOf(i);
-      if (i % pages_ == 0) begin(i % 2, row, seen);
-      auto weighRow = [&](unsigned r) __attribute__((always_inline)) {
-        weigh<Seen::kAll>(i & 1, r, row, Seen::kAll ? kPageTokens : seen(row + static_cast<int>(r)));
-      };
-      if (i > 0) sum(rowOf(i - 1), i - 1, partsOf(i - 1), weighRow);
-      else
-        for (unsigned r = 0; r < kRows; r++) weighRow(r);
-      if (i + 1 < units) score(rowOf(i + 1), i + 1, partsOf(i + 1));
-    }
-    sum(rowOf(units - 1), units - 1, partsOf(units - 1), [](unsigned) {});
+    for (int i = 0; i < units; i++)
+      for (int half = 0; half < 2; half++) {
+        const int row = rowOf(i);
+        score(row, i, half, partsOf(i));
+        if (half == 0 && i % pages_ == 0) begin(i % 2, row, seen);
+        auto weighRow = [&](unsigned r) __attribute__((always_inline)) {
+          weigh<Seen::kAll>(i & 1, half, r, row, (Seen::kAll ? kPageTokens : seen(row + static_cast<int>(r))) - half * kHalf);
+        };
+        if (i > 0) sum(rowOf(i - 1), i - 1, half, partsOf(i - 1), weighRow);
+        else
+          for (unsigned r = 0; r < kRows; r++) weighRow(r);
+      }
+    for (int half = 0; half < 2; half++) sum(rowOf(units - 1), units - 1, half, partsOf(units - 1), [](unsigned) {});
   }
 
  private:
   static constexpr int kWidth = 128;  // of a page's tokens and of a head's channels alike
   static constexpr int kWords = kWidth / 2, kFactor = kWidth * kWords, kPage = 2 * kFactor, kParts = kWidth / kTileColumns;
+  static constexpr int kHalf = kWidth / 2, kHalfParts = kParts / 2;
+  static constexpr int kTile = kTileRows * kTileWords;
   static constexpr float kNothing = -1e38f;           // the largest score of a row that has seen none is less
   static constexpr int kMostPower = (127 + 32) * 128;  // as `powersOf2` has them
   static_assert(kWidth == kPageTokens);
 
-  void score(int row, int unit, int parts) {
+  // Of half a page's tokens.
+  void score(int row, int unit, int half, int parts) {
     const float *left = q_ + row * kWords, *keys = packed_ + unit % pages_ * kPage;
-    for (int column = 0; column < parts * kTileColumns; column += kTileColumns)
-      pairTile<Left::passing>(left, left + kTileRows * kWords, keys + column * kWords, kWords, Write::set, scores_[0] + column, kWidth, [] {});
+    for (int part = half * kHalfParts; part < std::min(parts, (half + 1) * kHalfParts); part++)
+      pairTile(left, left + kTileRows * kWords, keys + part * kTileColumns * kWords, kWords, Write::set,
+               scores_[0] + part % kHalfParts * kTileColumns, kHalf, [] {});
   }
 
-  // What was gathered before shrinks first: the page before is added by now. meanwhile(0 to 31).
-  template <class Meanwhile> void sum(int row, int unit, int parts, Meanwhile meanwhile) {
+  // Of half the channels. What was gathered before shrinks first: the page before is added by now. meanwhile(0 to 31).
+  template <class Meanwhile> void sum(int row, int unit, int half, int parts, Meanwhile meanwhile) {
     for (int r = 0; grew_[unit % 2] && r < kRows; r++)
       if (float& by = shrink_[unit % 2][r]; by != 1) shrinkSums(rows_, row + r, kWidth, by), by = 1;
     grew_[unit % 2] = false;
     const float *left = weights_[unit % 2], *values = packed_ + unit % pages_ * kPage + kFactor;
     unsigned done = 0;
-    for (int column = 0; column < kWidth; column += kTileColumns)
-      pairTile<Left::kept>(left, left + kTileRows * kWords, values + column * kWords, parts * kTileWords, Write::add, sums_ + row * kWidth + column, kWidth,
-                           [&]() __attribute__((always_inline)) { meanwhile(done++); });
+    for (int column = half * kHalf; column < (half + 1) * kHalf; column += kTileColumns)
+      pairTile(left, left + kTileRows * kWords, values + column * kWords, parts * kTileWords, Write::add, sums_ + row * kWidth + column, kWidth,
+               [&]() __attribute__((always_inline)) { meanwhile(done++), meanwhile(done++); });
     while (done < kRows) meanwhile(done++);
   }
 
@@ -111,33 +115,37 @@ class RowTiles {
   // With 128 log2(e) scores, what `powersOf2` takes.
   static float baseOf(float largest) { return 128 * (127 - largest * kLog2e); }
 
-  // Scores of a row become weights, as words of its tile; of what it does not see, zeros.
-  template <bool whole> [[gnu::always_inline]] void weigh(unsigned side, unsigned r, int first, int seen) {
+  // Where a row's weights of half a page begin, as words of its tile.
+  float* weightsOf(unsigned side, int half, unsigned r) {
+    return weights_[side] + r / kTileRows * kTileRows * kWords + half * kHalfParts * kTile + r % kTileRows * kTileWords;
+  }
+
+  // Scores of a row over half a page become weights; of what it does not see, zeros.
+  template <bool whole> [[gnu::always_inline]] void weigh(unsigned side, int half, unsigned r, int first, int seen) {
     const float* s = scores_[r];
-    float* to = weights_[side] + r / kTileRows * kTileRows * kWords + r % kTileRows * kTileWords;
-    VI x[kParts];  // as packing leaves them
+    float* to = weightsOf(side, half, r);
+    VI x[kHalfParts];  // as packing leaves them
     auto powers = [&]() __attribute__((always_inline)) {
       const VF base = set1(bases_[r]), unit = set1(128 * kLog2e);
-#pragma GCC unroll 4
-      for (int i = 0; i < kParts; i++) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kHalfParts; i++) {
         VI low = toInt(fma(load(s + i * 32), unit, base)), high = toInt(fma(load(s + i * 32 + 16), unit, base));
         if constexpr (!whole) low = _mm512_maskz_mov_epi32(firstLanes(seen - i * 32), low), high = _mm512_maskz_mov_epi32(firstLanes(seen - i * 32 - 16), high);
         x[i] = _mm512_packus_epi32(low, high);
       }
     };
     powers();
-    const VI most = _mm512_max_epu16(_mm512_max_epu16(x[0], x[1]), _mm512_max_epu16(x[2], x[3]));
-    if (_mm512_cmpgt_epu16_mask(most, _mm512_set1_epi16(kMostPower))) [[unlikely]] {
-      grow(side, r, first, seen);
+    if (_mm512_cmpgt_epu16_mask(_mm512_max_epu16(x[0], x[1]), _mm512_set1_epi16(kMostPower))) [[unlikely]] {
+      grow(side, half, r, first, seen);
       powers();
     }
     const VI ones = _mm512_set1_epi16(0x3f80);
     float* totals = rows_.totals + first * 16 + r * 16;
     VF total = load(totals);
-#pragma GCC unroll 4
-    for (int i = 0; i < kParts; i++) {
+#pragma GCC unroll 2
+    for (int i = 0; i < kHalfParts; i++) {
       const VI words = powersOf2(x[i]);
-      _mm512_store_si512(to + i * kTileRows * kTileWords, words);
+      _mm512_store_si512(to + i * kTile, words);
       total = _mm512_dpbf16_ps(total, __builtin_bit_cast(__m512bh, words), __builtin_bit_cast(__m512bh, ones));
     }
     store(totals, total);
@@ -147,17 +155,23 @@ class RowTiles {
   template <class Seen> void begin(int side, int row, const Seen& seen) {
     for (int r = 0; r < kRows; r++) {
       bases_[r] = baseOf(rows_.largest[row + r]);
-      if (const int here = seen(row + r); rows_.largest[row + r] < kNothing && here > 0) grow(side, static_cast<unsigned>(r), row, here);
+      if (const int here = seen(row + r); rows_.largest[row + r] < kNothing && here > 0) grow(side, 0, static_cast<unsigned>(r), row, here);
     }
   }
 
-  // A row's largest score is another now.
-  [[gnu::noinline]] void grow(unsigned side, unsigned r, int first, int seen) {
+  // A row's largest score is another now. Weights of the page's first half shrink with what was gathered before.
+  [[gnu::noinline]] void grow(unsigned side, int half, unsigned r, int first, int seen) {
     const int row = first + static_cast<int>(r);
     VF largest = set1(kMasked);
-    for (int i = 0; i < 8; i++) largest = _mm512_mask_max_ps(largest, firstLanes(seen - i * 16), largest, load(scores_[r] + i * 16));
-    shrink_[side][r] = growLargest(rows_, row, maxLanes(largest)), grew_[side] = true;
+    for (int i = 0; i < kHalf / 16; i++) largest = _mm512_mask_max_ps(largest, firstLanes(seen - i * 16), largest, load(scores_[r] + i * 16));
+    const float by = growLargest(rows_, row, maxLanes(largest));
+    shrink_[side][r] *= by, grew_[side] = true;
     bases_[r] = baseOf(rows_.largest[row]);
+    for (int i = 0; half == 1 && i < kHalfParts; i++) {
+      float* words = weightsOf(side, 0, r) + i * kTile;
+      const VI both = _mm512_load_si512(words);
+      store(words, zipped(mul(bitsAsFloats(upBy<16>(both)), set1(by)), mul(bitsAsFloats(andInt(both, ~0xffff)), set1(by))));
+    }
   }
 
   const PackedRows& rows_;
@@ -166,7 +180,7 @@ class RowTiles {
   const float* const packed_;  // [pages][keys, values]
   const int pages_;
   float bases_[kRows];
-  alignas(64) float scores_[kRows][kWidth];
+  alignas(64) float scores_[kRows][kHalf];
   alignas(64) float weights_[2][kRows * kWords];
   float shrink_[2][kRows];  // of what a row has gathered, by the scores of a page
   bool grew_[2] = {};

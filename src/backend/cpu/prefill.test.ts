@@ -217,16 +217,19 @@ describe("fast prefill", () => {
   })
 
   test.each([
-    ["rise", (page: number) => page],
-    ["fall", (page: number) => 6 - page],
-    ["rise once", (page: number) => (page === 3 ? 6 : 0)],
-  ])("is as near where scores %s by more than floats hold from page to page", async (_, height) => {
+    ["rise from page to page", (page: number) => Math.floor(page)],
+    ["fall from page to page", (page: number) => 6 - Math.floor(page)],
+    ["rise in the middle of pages", (page: number) => Math.floor(page + 0.5)],
+    ["rise once", (page: number) => (Math.floor(page) === 3 ? 6 : 0)],
+    // Not yet enough to begin anew in the first half of page 3, which counts all the same.
+    ["rise in two steps", (page: number) => (page < 3 ? 0 : page < 3.5 ? 15 / 32 : 17 / 32)],
+  ])("is as near where scores %s, by more than floats hold", async (_, height) => {
     const story = storyOf(900, shape, () => 0, { values: "gaussian" })
     const random = seeded(5)
     for (const q of story.q) q.fill(1)
     // Exact in bfloat16; a page's scores lie 45 times its height above, which is a weight of 2^65 a step.
     for (const [t, k] of story.k.entries())
-      for (const i of k.keys()) k[i] = 4 * height(Math.floor(t / pageTokens)) + integer(random, -8, 8) / 8
+      for (const i of k.keys()) k[i] = 4 * height(t / pageTokens) + integer(random, -8, 8) / 8
     const exact = await onCpu({}, (ops) => attended(ops, story, 600, []))
     const distance = relativeDistance(await run(story, 600, []), exact)
     // Weights and values are rounded.
