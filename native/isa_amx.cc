@@ -69,7 +69,7 @@ void multiply(const uint8_t* first, int panels, int columns, const ActBlock* con
   overBlocks<format>(first, panels, columns, tokens, kMostRows, ahead, signedCodes, [&](const Unpacked* weights, int b, int t0, int rows, Ahead& ahead) {
     for (int r = 0; r < rows; r++) memcpy(acts[r], x[t0 + r][b].values, kBlock);
     for (int p = 0; p < panels; p++) {
-      ahead.fetch(lines);
+      ahead.fetchFar(lines);
       addBlock<format>(weights[p], acts[0], x + t0, b, rows, out + (static_cast<int64_t>(p) * tokens + t0) * 16);
     }
   });
