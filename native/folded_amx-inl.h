@@ -157,7 +157,9 @@ template <int format> struct Folding {
     asm("" : "+m"(places));  // or GCC takes them out of their vectors one by one
   }
 
-  // Steps 2 h and 2 h + 1; a line of `lines` with each row.
+  static constexpr int kLinesOfHalf = kLooksUp ? kPanelRows : 2 * kPanelRows;
+
+  // Steps 2 h and 2 h + 1; so often `lines` goes on.
   void half(int h, Lines& lines) const {
     if (h == 0) store(out->scale, scale);
     Lines here = lines;  // in registers
@@ -201,7 +203,7 @@ template <int format> struct Folding {
       }
     }
     transpose([&](int i) { return even[i]; }, [&](int r, __m512i row) { lines.next(), _mm512_store_si512(out->codes[2 * h][r], row); });
-    transpose([&](int i) { return odd[i]; }, [&](int r, __m512i row) { _mm512_store_si512(out->codes[2 * h + 1][r], row); });
+    transpose([&](int i) { return odd[i]; }, [&](int r, __m512i row) { lines.next(), _mm512_store_si512(out->codes[2 * h + 1][r], row); });
   }
 };
 
@@ -288,8 +290,11 @@ template <int format> struct FoldedProduct {
   // While block n is multiplied, as many bytes are fetched: the rest of the matrix, then the beginning of what is read next.
   void fetchBeside(int n) {
     if (!after) return;
+    constexpr int folding = 4 * Folding<format>::kLinesOfHalf, scaling = 2 * kPanelRows;
+    static_assert(2 * kBytes <= kVector * (folding + scaling));  // no step is more than a line
     const int64_t from = lead + int64_t{2} * n * kBytes;
-    lines = {from < bytes ? first + from : after + (from - bytes), (2 * kBytes + 32 * tiles + 63) / (32 * tiles + 64)};
+    const int times = folding + scaling * tiles;
+    lines = {from < bytes ? first + from : after + (from - bytes), (2 * kBytes + times - 1) / times};
   }
 
   void prepare(int n, int p) {

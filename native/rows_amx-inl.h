@@ -65,19 +65,22 @@ class RowTiles {
       for (int r = 0; r < kRows && most < kPageTokens; r++) most = std::max(most, seen(rowOf(unit) + r));
       return (most + kTileColumns - 1) / kTileColumns;
     };
-    for (int i = 0; i < units; i++)
+    int partsBefore = 0;
+    for (int i = 0; i < units; i++) {
+      const int row = rowOf(i), parts = partsOf(i);
       for (int half = 0; half < 2; half++) {
-        const int row = rowOf(i);
-        score(row, i, half, partsOf(i));
+        score(row, i, half, parts);
         if (half == 0 && i % pages_ == 0) begin(i % 2, row, seen);
         auto weighRow = [&](unsigned r) __attribute__((always_inline)) {
           weigh<Seen::kAll>(i & 1, half, r, row, (Seen::kAll ? kPageTokens : seen(row + static_cast<int>(r))) - half * kHalf);
         };
-        if (i > 0) sum(rowOf(i - 1), i - 1, half, partsOf(i - 1), weighRow);
+        if (i > 0) sum(rowOf(i - 1), i - 1, half, partsBefore, weighRow);
         else
           for (unsigned r = 0; r < kRows; r++) weighRow(r);
       }
-    for (int half = 0; half < 2; half++) sum(rowOf(units - 1), units - 1, half, partsOf(units - 1), [](unsigned) {});
+      partsBefore = parts;
+    }
+    for (int half = 0; half < 2; half++) sum(rowOf(units - 1), units - 1, half, partsBefore, [](unsigned) {});
   }
 
  private:
